@@ -1,0 +1,52 @@
+#include "base/utf8.h"
+#include <stdint.h>
+
+/* The length of the sequence at p, 0 if it is none: the table of well-formed
+ * sequences of RFC 3629, 4. */
+static size_t sequence(const unsigned char *p, size_t n)
+{
+	unsigned char low = 0x80, high = 0xbf; /* bounds of the second byte */
+	size_t len;
+
+	if (p[0] < 0x80)
+		return 1;
+	if (p[0] < 0xc2 || p[0] > 0xf4)
+		return 0; /* a continuation, an overlong form, or over U+10FFFF */
+	len = p[0] < 0xe0 ? 2 : p[0] < 0xf0 ? 3 : 4;
+	switch (p[0]) {
+	case 0xe0: low = 0xa0; break;  /* overlong */
+	case 0xed: high = 0x9f; break; /* surrogates */
+	case 0xf0: low = 0x90; break;  /* overlong */
+	case 0xf4: high = 0x8f; break; /* over U+10FFFF */
+	}
+	if (n < len || p[1] < low || p[1] > high)
+		return 0;
+	for (size_t i = 2; i < len; i++)
+		if ((p[i] & 0xc0) != 0x80)
+			return 0;
+	return len;
+}
+
+bool zg_utf8_valid(zg_str_t s)
+{
+	const unsigned char *p = (const unsigned char *)s.p;
+	size_t i = 0;
+
+	while (i < s.n) {
+		uint64_t word;
+		size_t len;
+
+		if (s.n - i >= sizeof(word)) {
+			memcpy(&word, p + i, sizeof(word));
+			if (!(word & 0x8080808080808080u)) {
+				i += sizeof(word);
+				continue;
+			}
+		}
+		len = sequence(p + i, s.n - i);
+		if (!len)
+			return false;
+		i += len;
+	}
+	return true;
+}
