@@ -1,0 +1,27 @@
+/* monitor: what a ZeroMQ socket's connections are doing, from libzmq's
+ * monitor events. Part of a zg_socket_t; on its thread. */
+#ifndef ZG_ZMQ_MONITOR_H
+#define ZG_ZMQ_MONITOR_H
+
+#include "base/err.h"
+#include "engine/loop.h"
+
+typedef struct zg_monitor zg_monitor_t;
+
+typedef enum zg_monitor_event {
+	ZG_MONITOR_JOINED,     /* a peer's handshake is complete */
+	ZG_MONITOR_LEFT,       /* a peer that had joined is gone */
+	ZG_MONITOR_RETRYING,   /* nobody answers where we connect to */
+	ZG_MONITOR_WRONG_TYPE, /* a peer's socket type does not fit ours */
+	ZG_MONITOR_BAD_PEER,   /* another failed handshake */
+} zg_monitor_event_t;
+
+/* Watches the socket `watched` (made with the context zmq). fn may be called from the loop until
+ * zg_monitor_free; address is the endpoint concerned, borrowed. */
+zg_monitor_t *zg_monitor_new(zg_loop_t *loop, void *zmq, void *watched,
+                             void (*fn)(void *ctx, zg_monitor_event_t event, const char *address),
+                             void *ctx, zg_err_t *err);
+/* Before the socket it watches is closed. */
+void zg_monitor_free(zg_monitor_t **m);
+
+#endif

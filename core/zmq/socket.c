@@ -1,0 +1,379 @@
+#include "zmq/socket.h"
+
+#include "engine/log.h"
+#include "engine/worker.h"
+#include "zmq/monitor.h"
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <zmq.h>
+
+#define FRAMES_MAX 64  /* a message of more is discarded and counted */
+#define BURST      256 /* messages read before other sockets get their turn */
+
+static const struct kind {
+	int zmq;
+	const char *name, *wants; /* wants: the peer types that fit */
+	bool immediate;           /* messages must not wait for a connection that is not up */
+} kinds[] = {
+	[ZG_SOCKET_DEALER] = { ZMQ_DEALER, "DEALER", "REP, ROUTER or DEALER", true },
+	[ZG_SOCKET_ROUTER] = { ZMQ_ROUTER, "ROUTER", "REQ, DEALER or ROUTER", true },
+	[ZG_SOCKET_REP] = { ZMQ_REP, "REP", "REQ or DEALER", false },
+	[ZG_SOCKET_PUB] = { ZMQ_PUB, "PUB", "SUB or XSUB", false },
+	[ZG_SOCKET_SUB] = { ZMQ_SUB, "SUB", "PUB or XPUB", false },
+	[ZG_SOCKET_PUSH] = { ZMQ_PUSH, "PUSH", "PULL", true },
+	[ZG_SOCKET_PULL] = { ZMQ_PULL, "PULL", "PUSH", false },
+	[ZG_SOCKET_PAIR] = { ZMQ_PAIR, "PAIR", "PAIR", true },
+};
+
+/* What was last said of the connections, so that it is said once. */
+enum condition { NEW, RETRYING, JOINED, LEFT, WRONG_TYPE, BAD_PEER };
+
+struct zg_socket {
+	zg_link_t link; /* in->sockets */
+	zg_instance_t *in;
+	zg_socket_options_t opt;
+	const struct kind *kind;
+	void *zmq;
+	zg_io_t *io;
+	zg_defer_t serve;
+	zg_monitor_t *monitor;
+	unsigned peers;
+	bool paused, wants_write;
+	enum condition condition;
+	const char *peer_type; /* during the message callback */
+	uint64_t sent, received, discarded, disconnects, handshakes_failed;
+	char endpoints[512];
+};
+
+/* ---- receiving ---- */
+
+/* Reads one message and hands it on. false: there is none. */
+static bool receive(zg_socket_t *s)
+{
+	zmq_msg_t part[FRAMES_MAX];
+	zg_str_t frame[FRAMES_MAX];
+	size_t n = 0, surplus = 0;
+	int more = 1;
+
+	while (more) {
+		zmq_msg_t *m = &part[n < FRAMES_MAX ? n : FRAMES_MAX - 1];
+
+		if (n == FRAMES_MAX) {
+			zmq_msg_close(m);
+			surplus++;
+			n--;
+		}
+		zmq_msg_init(m);
+		if (zmq_msg_recv(m, s->zmq, ZMQ_DONTWAIT) < 0) {
+			/* only before the first frame: a message arrives whole */
+			zmq_msg_close(m);
+			return false;
+		}
+		frame[n++] = zg_str_n(zmq_msg_data(m), zmq_msg_size(m));
+		more = zmq_msg_more(m);
+	}
+	if (surplus) {
+		s->discarded++;
+		zg_warn("%s: %s: a message of %zu frames was discarded; the limit is %d",
+		        s->in->name, s->opt.name, n + surplus, FRAMES_MAX);
+	} else {
+		s->received++;
+		s->peer_type = zmq_msg_gets(&part[n - 1], "Socket-Type");
+		if (s->opt.message)
+			s->opt.message(s->opt.ctx, s, frame, n);
+		s->peer_type = NULL;
+	}
+	while (n > 0)
+		zmq_msg_close(&part[--n]);
+	return true;
+}
+
+static unsigned ready_events(zg_socket_t *s)
+{
+	int events = 0;
+	size_t size = sizeof events;
+
+	zmq_getsockopt(s->zmq, ZMQ_EVENTS, &events, &size);
+	return (unsigned)events;
+}
+
+/* ZMQ_FD only tells that something may have changed, and sending may use that
+ * signal up: so this runs after every signal and, deferred, after every send. */
+static void serve(void *ctx)
+{
+	zg_socket_t *s = ctx;
+	unsigned events = ready_events(s);
+
+	if (s->wants_write && (events & ZMQ_POLLOUT)) {
+		s->wants_write = false;
+		if (s->opt.writable)
+			s->opt.writable(s->opt.ctx, s);
+	}
+	if (!(events & ZMQ_POLLIN))
+		return;
+	for (int i = 0; i < BURST; i++)
+		if (s->paused || !receive(s))
+			return;
+	zg_defer(s->in->loop, &s->serve);
+}
+
+static void on_fd(void *ctx, unsigned events)
+{
+	(void)events;
+	serve(ctx);
+}
+
+/* ---- peers ---- */
+
+/* Logs a condition when it is news; what repeats every second is said once. */
+static void tell(zg_socket_t *s, enum condition c, const char *address)
+{
+	bool news = s->condition != c;
+
+	s->condition = c;
+	if (c == JOINED)
+		zg_info("%s: %s: peer connected at %s (%u now)", s->in->name, s->opt.name, address,
+		        s->peers);
+	else if (c == LEFT)
+		zg_info("%s: %s: peer at %s disconnected (%u left)", s->in->name, s->opt.name,
+		        address, s->peers);
+	else if (news && c == RETRYING)
+		zg_info("%s: %s: nobody answers at %s yet; trying on", s->in->name, s->opt.name,
+		        address);
+	else if (news && c == WRONG_TYPE)
+		zg_warn("%s: %s: a peer of the wrong type at %s was refused: a %s socket needs %s",
+		        s->in->name, s->opt.name, address, s->kind->name, s->kind->wants);
+	else if (news && c == BAD_PEER)
+		zg_warn("%s: %s: the handshake with a peer at %s failed; is it a ZeroMQ program?",
+		        s->in->name, s->opt.name, address);
+}
+
+static void on_monitor(void *ctx, zg_monitor_event_t event, const char *address)
+{
+	zg_socket_t *s = ctx;
+
+	switch (event) {
+	case ZG_MONITOR_JOINED:
+		s->peers++;
+		tell(s, JOINED, address);
+		if (s->opt.peers)
+			s->opt.peers(s->opt.ctx, s, 1);
+		break;
+	case ZG_MONITOR_LEFT:
+		/* its last messages are in the pipe already: deliver them first */
+		while (!s->paused && receive(s))
+			;
+		if (s->peers > 0)
+			s->peers--;
+		s->disconnects++;
+		tell(s, LEFT, address);
+		if (s->opt.peers)
+			s->opt.peers(s->opt.ctx, s, -1);
+		break;
+	case ZG_MONITOR_RETRYING:
+		/* after a refused peer the reason is worth more than the retry */
+		if (s->condition != WRONG_TYPE && s->condition != BAD_PEER)
+			tell(s, RETRYING, address);
+		break;
+	case ZG_MONITOR_WRONG_TYPE:
+		s->handshakes_failed++;
+		tell(s, WRONG_TYPE, address);
+		break;
+	case ZG_MONITOR_BAD_PEER:
+		s->handshakes_failed++;
+		tell(s, BAD_PEER, address);
+		break;
+	}
+	zg_defer(s->in->loop, &s->serve);
+}
+
+/* ---- opening and closing ---- */
+
+static int set_int(zg_socket_t *s, int option, int value)
+{
+	return zmq_setsockopt(s->zmq, option, &value, sizeof value);
+}
+
+static int set_options(zg_socket_t *s)
+{
+	int64_t max = s->opt.max_message ? (int64_t)s->opt.max_message : 1 << 20;
+	int rc = 0;
+
+	rc |= set_int(s, ZMQ_LINGER, 0);
+	rc |= set_int(s, ZMQ_SNDHWM, s->opt.send_hwm ? s->opt.send_hwm : 1000);
+	rc |= set_int(s, ZMQ_RCVHWM, s->opt.receive_hwm ? s->opt.receive_hwm : 1000);
+	rc |= set_int(s, ZMQ_IMMEDIATE, s->kind->immediate);
+	rc |= set_int(s, ZMQ_RECONNECT_IVL, 100);
+	rc |= set_int(s, ZMQ_RECONNECT_IVL_MAX, 1000);
+	/* a host that vanished without a FIN is found out within about two minutes */
+	rc |= set_int(s, ZMQ_TCP_KEEPALIVE, 1);
+	rc |= set_int(s, ZMQ_TCP_KEEPALIVE_IDLE, 60);
+	rc |= set_int(s, ZMQ_TCP_KEEPALIVE_INTVL, 15);
+	rc |= set_int(s, ZMQ_TCP_KEEPALIVE_CNT, 4);
+	rc |= zmq_setsockopt(s->zmq, ZMQ_MAXMSGSIZE, &max, sizeof max);
+	return rc;
+}
+
+static int open_endpoint(zg_socket_t *s, const zg_endpoint_t *e, zg_err_t *err)
+{
+	char real[256];
+	size_t size = sizeof real, used = strlen(s->endpoints);
+
+	if (strchr(e->address, '['))
+		set_int(s, ZMQ_IPV6, 1);
+	if ((e->bind ? zmq_bind(s->zmq, e->address) : zmq_connect(s->zmq, e->address)) != 0)
+		return zg_err(err, "%s: cannot %s %s: %s", s->opt.name, e->bind ? "bind" : "connect",
+		              e->address, zmq_strerror(zmq_errno()));
+	if (!e->bind || zmq_getsockopt(s->zmq, ZMQ_LAST_ENDPOINT, real, &size) != 0)
+		snprintf(real, sizeof real, "%s", e->address);
+	snprintf(s->endpoints + used, sizeof s->endpoints - used, "%s%s %s", used ? ", " : "",
+	         e->bind ? "bind" : "connect", real);
+	return 0;
+}
+
+zg_socket_t *zg_socket_open(zg_instance_t *in, const zg_socket_options_t *options, zg_err_t *err)
+{
+	zg_socket_t *s = calloc(1, sizeof *s);
+	size_t size = sizeof(int);
+	int fd;
+
+	if (!s) {
+		zg_err(err, "out of memory");
+		return NULL;
+	}
+	s->in = in;
+	s->opt = *options;
+	s->kind = &kinds[options->type];
+	zg_defer_init(&s->serve, serve, s);
+	zg_list_init(&s->link);
+	s->zmq = zmq_socket(in->worker->zmq, s->kind->zmq);
+	if (!s->zmq || set_options(s) != 0 || zmq_getsockopt(s->zmq, ZMQ_FD, &fd, &size) != 0) {
+		zg_err(err, "%s: cannot make a %s socket: %s", options->name, s->kind->name,
+		       zmq_strerror(zmq_errno()));
+		goto fail;
+	}
+	if (!(s->monitor = zg_monitor_new(in->loop, in->worker->zmq, s->zmq, on_monitor, s, err)))
+		goto fail;
+	for (size_t i = 0; i < options->endpoints; i++)
+		if (open_endpoint(s, &options->endpoint[i], err) != 0)
+			goto fail;
+	if (!(s->io = zg_io_add(in->loop, fd, ZG_IO_READ, on_fd, s))) {
+		zg_err(err, "%s: out of memory", options->name);
+		goto fail;
+	}
+	zg_list_append(&in->sockets, &s->link);
+	zg_defer(in->loop, &s->serve);
+	return s;
+fail:
+	zg_socket_close(&s, 0);
+	return NULL;
+}
+
+void zg_socket_close(zg_socket_t **handle, int linger_ms)
+{
+	zg_socket_t *s = *handle;
+
+	if (!s)
+		return;
+	*handle = NULL;
+	zg_list_remove(&s->link);
+	zg_defer_cancel(&s->serve);
+	zg_io_remove(&s->io);
+	zg_monitor_free(&s->monitor);
+	if (s->zmq) {
+		set_int(s, ZMQ_LINGER, linger_ms);
+		zmq_close(s->zmq);
+	}
+	free(s);
+}
+
+/* ---- sending ---- */
+
+int zg_socket_send(zg_socket_t *s, const zg_str_t *frame, size_t frames)
+{
+	zg_defer(s->in->loop, &s->serve);
+	for (size_t i = 0; i < frames; i++) {
+		int more = i + 1 < frames ? ZMQ_SNDMORE : 0;
+
+		if (zmq_send(s->zmq, frame[i].p, frame[i].n, ZMQ_DONTWAIT | more) < 0) {
+			/* libzmq takes the frames after the first or loses the connection:
+			 * a message is refused at its first frame only */
+			s->wants_write = true;
+			errno = zmq_errno() == ENOMEM ? ENOMEM : EAGAIN;
+			return -1;
+		}
+	}
+	s->sent++;
+	return 0;
+}
+
+int zg_socket_subscribe(zg_socket_t *s, zg_str_t prefix)
+{
+	zg_defer(s->in->loop, &s->serve);
+	return zmq_setsockopt(s->zmq, ZMQ_SUBSCRIBE, prefix.p, prefix.n);
+}
+
+int zg_socket_unsubscribe(zg_socket_t *s, zg_str_t prefix)
+{
+	zg_defer(s->in->loop, &s->serve);
+	return zmq_setsockopt(s->zmq, ZMQ_UNSUBSCRIBE, prefix.p, prefix.n);
+}
+
+void zg_socket_pause(zg_socket_t *s)
+{
+	s->paused = true;
+}
+
+void zg_socket_resume(zg_socket_t *s)
+{
+	s->paused = false;
+	zg_defer(s->in->loop, &s->serve);
+}
+
+/* ---- telling ---- */
+
+unsigned zg_socket_peers(const zg_socket_t *s)
+{
+	return s->peers;
+}
+
+const char *zg_socket_peer_type(const zg_socket_t *s)
+{
+	return s->peer_type ? s->peer_type : "";
+}
+
+static void describe_state(const zg_socket_t *s, bool bound, char *out, size_t size)
+{
+	if (s->condition == WRONG_TYPE)
+		snprintf(out, size, "%u peers connected; a peer of the wrong type was refused: %s needs %s",
+		         s->peers, s->kind->name, s->kind->wants);
+	else if (s->condition == BAD_PEER)
+		snprintf(out, size, "%u peers connected; a handshake failed", s->peers);
+	else if (s->peers > 0)
+		snprintf(out, size, "%u peer%s connected", s->peers, s->peers == 1 ? "" : "s");
+	else if (bound)
+		snprintf(out, size, "bound, no peer connected");
+	else
+		snprintf(out, size, "connecting, nobody answers yet");
+}
+
+void zg_socket_describe(const zg_socket_t *s, zg_socket_info_t *info)
+{
+	*info = (zg_socket_info_t){
+		.name = s->opt.name, .type = s->kind->name, .peers = s->peers, .sent = s->sent,
+		.received = s->received, .discarded = s->discarded,
+		.disconnects = s->disconnects, .handshakes_failed = s->handshakes_failed,
+	};
+	for (size_t i = 0; i < s->opt.endpoints; i++)
+		info->bound |= s->opt.endpoint[i].bind;
+	memcpy(info->endpoints, s->endpoints, sizeof info->endpoints);
+	describe_state(s, info->bound, info->state, sizeof info->state);
+}
+
+zg_socket_t *zg_socket_next(const zg_instance_t *in, zg_socket_t *at)
+{
+	zg_link_t *next = at ? at->link.next : in->sockets.next;
+
+	return next == &in->sockets ? NULL : ZG_CONTAINER(next, zg_socket_t, link);
+}
