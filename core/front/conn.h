@@ -1,0 +1,29 @@
+/* conn: one client connection from accept until its descriptor is closed or
+ * given to the WebSocket front. Shared by the gate, which makes and frees it,
+ * and the HTTP front, which serves it. */
+#ifndef ZG_FRONT_CONN_H
+#define ZG_FRONT_CONN_H
+
+#include "base/timeq.h"
+#include <sys/socket.h>
+#include <netinet/in.h>
+#include <stdbool.h>
+
+struct zg_gate;
+struct zg_http_request;
+
+typedef struct zg_conn {
+	zg_timeq_entry_t deadline; /* in one of the gate's or the HTTP front's queues */
+	struct zg_gate *gate;
+	struct zg_http_request *req; /* the HTTP front's, while one is under way */
+	int fd;
+	bool with_http;              /* else the gate waits for its first head */
+	bool first;                  /* the HTTP front has not seen a request on it */
+	union {
+		struct sockaddr any;
+		struct sockaddr_in in;
+		struct sockaddr_in6 in6;
+	} from;
+} zg_conn_t;
+
+#endif

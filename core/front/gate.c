@@ -1,0 +1,409 @@
+#include "front/gate.h"
+
+#include "base/head.h"
+#include "base/net.h"
+#include "engine/log.h"
+#include "front/answer.h"
+#include "front/http.h"
+#include "front/route.h"
+#include "front/wsfront.h"
+#include <errno.h>
+#include <fcntl.h>
+#include <netinet/tcp.h>
+#include <stdlib.h>
+#include <sys/epoll.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+#define ACCEPT_BURST 64
+#define RETRY_MS     100 /* after running out of descriptors */
+#define RESERVE_FDS  64  /* kept for ZeroMQ's connections, files and logs */
+
+struct ear {
+	zg_io_t *io;
+	zg_gate_t *gate;
+	int fd;
+};
+
+struct zg_gate {
+	zg_worker_t *w;
+	zg_linger_t *linger;
+	struct ear *ear;    /* one per listener */
+	size_t ears;
+	bool accepting;     /* false once the worker drains */
+	bool paused;        /* no descriptor left */
+	zg_timer_t *retry;
+	int epoll;
+	zg_io_t *epoll_io;
+	zg_timeq_t heads;
+	zg_timer_t *heads_timer;
+	int fd_limit;       /* a client's descriptor stays under it */
+	char *peek;         /* max_header + 1 bytes */
+};
+
+/* ---- the life of a connection ---- */
+
+static void conn_free(zg_conn_t *c)
+{
+	zg_timeq_disarm(&c->deadline);
+	zg_gate_closed(c->gate->w);
+	free(c);
+}
+
+void zg_gate_forget(zg_conn_t *c)
+{
+	/* closing the descriptor takes it out of the epoll set, but it may have
+	 * been duplicated: be explicit */
+	epoll_ctl(c->gate->epoll, EPOLL_CTL_DEL, c->fd, NULL);
+	conn_free(c);
+}
+
+zg_linger_t *zg_gate_linger(zg_gate_t *g)
+{
+	return g->linger;
+}
+
+static void close_conn(zg_conn_t *c)
+{
+	close(c->fd);
+	conn_free(c);
+}
+
+static void refuse(zg_conn_t *c, const zg_refusal_t *no, zg_str_t request_id)
+{
+	char made[25];
+
+	if (!zg_head_request_id_ok(request_id)) {
+		zg_answer_request_id(made);
+		request_id = zg_str(made);
+	}
+	zg_answer_send(c->fd, no, request_id);
+	epoll_ctl(c->gate->epoll, EPOLL_CTL_DEL, c->fd, NULL);
+	zg_linger_close(c->gate->linger, c->fd);
+	conn_free(c);
+}
+
+/* ---- a whole head ---- */
+
+static void give_websocket(zg_conn_t *c, zg_head_t *head)
+{
+	zg_gate_t *g = c->gate;
+	zg_refusal_t no = { 0 };
+	zg_instance_t *in = NULL;
+
+	if (zg_head_websocket(head) == ZG_HEAD_REFUSE) {
+		zg_refuse(&no, head->status, "%s", head->reason);
+		if (head->status == 426) {
+			no.header = "Sec-WebSocket-Version";
+			no.value = "13";
+		}
+	} else if (zg_wsfront_adopt(g->w->ws, c, head, g->peek, &in, &no) == 0) {
+		/* the descriptor is the WebSocket front's now; it counts on as open */
+		zg_timeq_disarm(&c->deadline);
+		free(c);
+		return;
+	}
+	g->w->counts.heads_refused++;
+	if (in)
+		in->common->ws_refused++;
+	refuse(c, &no, head->request_id);
+}
+
+static void give_http(zg_conn_t *c)
+{
+	struct epoll_event e = { .events = EPOLLET, .data.ptr = c };
+
+	zg_timeq_disarm(&c->deadline);
+	/* only errors and hang-ups from here on */
+	if (epoll_ctl(c->gate->epoll, EPOLL_CTL_MOD, c->fd, &e) != 0)
+		epoll_ctl(c->gate->epoll, EPOLL_CTL_ADD, c->fd, &e);
+	c->with_http = c->first = true;
+	zg_http_adopt(c->gate->w->http, c);
+}
+
+/* Looks at what has arrived. Frees or hands over c unless more must come. */
+static void look(zg_conn_t *c)
+{
+	zg_gate_t *g = c->gate;
+	size_t max = g->w->conf->gateway.max_header;
+	zg_head_t head;
+	zg_refusal_t no = { 0 };
+	ssize_t n = recv(c->fd, g->peek, max + 1, MSG_PEEK | MSG_DONTWAIT);
+
+	if (n < 0 && (errno == EAGAIN || errno == EINTR))
+		return;
+	if (n <= 0) {
+		close_conn(c);
+		return;
+	}
+	switch (zg_head_parse(&head, g->peek, (size_t)n, max)) {
+	case ZG_HEAD_MORE:
+		return;
+	case ZG_HEAD_REFUSE:
+		g->w->counts.heads_refused++;
+		zg_refuse(&no, head.status, "%s", head.reason);
+		refuse(c, &no, ZG_STR_NONE);
+		return;
+	case ZG_HEAD_OK:
+		if (head.wants_websocket)
+			give_websocket(c, &head);
+		else
+			give_http(c);
+		return;
+	}
+}
+
+static void on_epoll(void *ctx, unsigned events)
+{
+	zg_gate_t *g = ctx;
+	struct epoll_event e[64];
+	int n = epoll_wait(g->epoll, e, ZG_COUNT_OF(e), 0);
+
+	(void)events;
+	for (int i = 0; i < n; i++) {
+		zg_conn_t *c = e[i].data.ptr;
+
+		if (c->with_http)
+			zg_http_broken(g->w->http, c);
+		else
+			look(c);
+	}
+}
+
+static void set_heads_timer(zg_gate_t *g)
+{
+	zg_timeq_entry_t *e = zg_timeq_first(&g->heads);
+
+	if (e)
+		zg_timer_set(g->heads_timer, e->due - zg_loop_now(g->w->loop));
+}
+
+static void on_heads_timer(void *ctx)
+{
+	zg_gate_t *g = ctx;
+	zg_timeq_entry_t *e;
+	zg_refusal_t no;
+	char byte;
+
+	while ((e = zg_timeq_pop(&g->heads, zg_loop_now(g->w->loop)))) {
+		zg_conn_t *c = ZG_CONTAINER(e, zg_conn_t, deadline);
+
+		g->w->counts.timeouts_head++;
+		if (recv(c->fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) != 1) {
+			close_conn(c); /* it never said anything: nothing to answer */
+			continue;
+		}
+		zg_refuse(&no, 408, "the request head did not arrive within header_timeout");
+		refuse(c, &no, ZG_STR_NONE);
+	}
+	set_heads_timer(g);
+}
+
+/* ---- accepting ---- */
+
+static void listen_events(zg_gate_t *g, unsigned events)
+{
+	for (size_t i = 0; i < g->ears; i++)
+		zg_io_set(g->ear[i].io, events);
+}
+
+static void pause_accepting(zg_gate_t *g, int error)
+{
+	if (!g->paused)
+		zg_warn("accepting pauses: %s; %llu connections are open. Raise the limit (ulimit -n, "
+		        "LimitNOFILE=) or lower max_connections",
+		        strerror(error), (unsigned long long)g->w->counts.connections_open);
+	g->paused = true;
+	g->w->counts.accept_paused++;
+	listen_events(g, 0);
+	zg_timer_set(g->retry, RETRY_MS);
+}
+
+/* Descriptors are given out lowest first: a new one tells how many are left. */
+static bool descriptors_left(const zg_gate_t *g)
+{
+	int fd = fcntl(g->epoll, F_DUPFD_CLOEXEC, 0);
+
+	if (fd >= 0)
+		close(fd);
+	return fd >= 0 && fd < g->fd_limit;
+}
+
+static void on_retry(void *ctx)
+{
+	zg_gate_t *g = ctx;
+
+	if (!g->accepting)
+		return;
+	if (!descriptors_left(g)) {
+		zg_timer_set(g->retry, RETRY_MS);
+		return;
+	}
+	zg_info("accepting again");
+	g->paused = false;
+	listen_events(g, ZG_IO_READ);
+}
+
+void zg_gate_closed(zg_worker_t *w)
+{
+	w->counts.connections_open--;
+}
+
+static void set_socket_options(const zg_gate_t *g, int fd, int family)
+{
+	int one = 1;
+	/* a client that stops reading is cut off by the kernel (also at a window of
+	 * zero), as neither library's timers see that */
+	unsigned stalled = (unsigned)g->w->conf->gateway.idle_timeout;
+
+	if (family == AF_UNIX)
+		return;
+	setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
+	setsockopt(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, &stalled, sizeof stalled);
+}
+
+/* Whether there is room for one more client; if not, says why and closes. */
+static bool has_room(zg_gate_t *g, zg_conn_t *c)
+{
+	zg_refusal_t no;
+
+	if (g->w->counts.connections_open <= (uint64_t)g->w->conf->gateway.max_connections)
+		return true;
+	g->w->counts.connections_refused++;
+	zg_refuse(&no, 503, "the gateway has as many connections as it may have");
+	refuse(c, &no, ZG_STR_NONE);
+	return false;
+}
+
+static void admit(zg_gate_t *g, int fd, const struct sockaddr_storage *from)
+{
+	zg_conn_t *c = calloc(1, sizeof *c);
+	struct epoll_event e = { .events = EPOLLIN | EPOLLET, .data.ptr = c };
+
+	if (!c) {
+		close(fd);
+		return;
+	}
+	c->gate = g;
+	c->fd = fd;
+	zg_timeq_entry_init(&c->deadline);
+	memcpy(&c->from, from, sizeof c->from);
+	g->w->counts.connections_accepted++;
+	g->w->counts.connections_open++;
+	set_socket_options(g, fd, from->ss_family);
+	if (!has_room(g, c))
+		return;
+	if (epoll_ctl(g->epoll, EPOLL_CTL_ADD, fd, &e) != 0) {
+		close_conn(c);
+		return;
+	}
+	if (!zg_timeq_first(&g->heads))
+		zg_timer_set(g->heads_timer, g->heads.span);
+	zg_timeq_arm(&g->heads, &c->deadline, zg_loop_now(g->w->loop));
+	/* what arrived before the epoll set knew it gives an edge at once */
+}
+
+static void on_listener(void *ctx, unsigned events)
+{
+	const struct ear *ear = ctx;
+	zg_gate_t *g = ear->gate;
+
+	(void)events;
+	for (int i = 0; i < ACCEPT_BURST && g->accepting && !g->paused; i++) {
+		struct sockaddr_storage from = { 0 };
+		socklen_t len = sizeof from;
+		int fd = accept4(ear->fd, (struct sockaddr *)&from, &len, SOCK_NONBLOCK | SOCK_CLOEXEC);
+
+		if (fd >= 0)
+			admit(g, fd, &from);
+		if (fd >= g->fd_limit)
+			pause_accepting(g, EMFILE);
+		if (fd >= 0)
+			continue;
+		if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM)
+			pause_accepting(g, errno);
+		else if (errno == EAGAIN)
+			return;
+		/* else that client has gone again: the next */
+	}
+}
+
+/* ---- making and ending ---- */
+
+static int client_fd_limit(void)
+{
+	struct rlimit r;
+
+	if (getrlimit(RLIMIT_NOFILE, &r) != 0 || r.rlim_cur > 1u << 30)
+		return 1 << 30;
+	return r.rlim_cur > 2 * RESERVE_FDS ? (int)r.rlim_cur - RESERVE_FDS : (int)r.rlim_cur;
+}
+
+zg_gate_t *zg_gate_new(zg_worker_t *w, const zg_listeners_t *listeners, zg_err_t *err)
+{
+	zg_gate_t *g = calloc(1, sizeof *g);
+
+	if (!g) {
+		zg_err(err, "out of memory");
+		return NULL;
+	}
+	g->w = w;
+	g->accepting = true;
+	g->epoll = -1;
+	g->fd_limit = client_fd_limit();
+	zg_timeq_init(&g->heads, w->conf->gateway.header_timeout);
+	if ((g->epoll = epoll_create1(EPOLL_CLOEXEC)) < 0) {
+		zg_err(err, "epoll_create1: %s", strerror(errno));
+		goto fail;
+	}
+	if (!(g->ear = calloc(listeners->count + 1, sizeof *g->ear)) ||
+	    !(g->peek = malloc(w->conf->gateway.max_header + 1)) ||
+	    !(g->linger = zg_linger_new(w->loop)) ||
+	    !(g->heads_timer = zg_timer_add(w->loop, on_heads_timer, g)) ||
+	    !(g->retry = zg_timer_add(w->loop, on_retry, g)) ||
+	    !(g->epoll_io = zg_io_add(w->loop, g->epoll, ZG_IO_READ, on_epoll, g)))
+		goto memory;
+	for (; g->ears < listeners->count; g->ears++) {
+		struct ear *ear = &g->ear[g->ears];
+
+		*ear = (struct ear){ .gate = g, .fd = listeners->item[g->ears].fd };
+		if (!(ear->io = zg_io_add(w->loop, ear->fd, ZG_IO_READ, on_listener, ear)))
+			goto memory;
+	}
+	return g;
+memory:
+	zg_err(err, "out of memory");
+fail:
+	zg_gate_free(&g);
+	return NULL;
+}
+
+void zg_gate_stop_accepting(zg_gate_t *g)
+{
+	g->accepting = false;
+	for (size_t i = 0; i < g->ears; i++)
+		zg_io_remove(&g->ear[i].io);
+	g->ears = 0;
+}
+
+void zg_gate_free(zg_gate_t **handle)
+{
+	zg_gate_t *g = *handle;
+	zg_timeq_entry_t *e;
+
+	if (!g)
+		return;
+	*handle = NULL;
+	zg_gate_stop_accepting(g);
+	while ((e = zg_timeq_first(&g->heads)))
+		close_conn(ZG_CONTAINER(e, zg_conn_t, deadline));
+	zg_linger_free(&g->linger);
+	zg_timer_remove(&g->heads_timer);
+	zg_timer_remove(&g->retry);
+	zg_io_remove(&g->epoll_io);
+	if (g->epoll >= 0)
+		close(g->epoll);
+	free(g->ear);
+	free(g->peek);
+	free(g);
+}

@@ -1,0 +1,27 @@
+/* http: the HTTP front of one worker, on libmicrohttpd in external epoll mode:
+ * it serves the connections that the gate hands over, one request at a time
+ * each, and gives whole requests to modules. The worker's thread only.
+ *
+ * libmicrohttpd has no timers but an idle one that any byte resets, so the
+ * deadlines are kept here: between requests, for a later request's head, for a
+ * body's progress and least rate. */
+#ifndef ZG_FRONT_HTTP_H
+#define ZG_FRONT_HTTP_H
+
+#include "engine/worker.h"
+#include "front/conn.h"
+
+typedef struct zg_http zg_http_t;
+
+zg_http_t *zg_http_new(zg_worker_t *w, zg_err_t *err);
+/* Takes over the connection, whose first request head is whole and judged. */
+void zg_http_adopt(zg_http_t *h, zg_conn_t *c);
+/* The connection broke (error or hang-up): a request that waits is cancelled. */
+void zg_http_broken(zg_http_t *h, zg_conn_t *c);
+/* Requests that modules have not answered yet. */
+unsigned zg_http_in_flight(const zg_http_t *h);
+/* Answers what waits with 503, gives answers under way a moment to leave, and
+ * closes all connections. */
+void zg_http_free(zg_http_t **h);
+
+#endif

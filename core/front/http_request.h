@@ -1,0 +1,49 @@
+/* http_request: the HTTP front's own view of a request; private to http.c,
+ * which receives and ends requests, and request.c, which answers them. */
+#ifndef ZG_FRONT_HTTP_REQUEST_H
+#define ZG_FRONT_HTTP_REQUEST_H
+
+#include "base/head.h"
+#include "front/conn.h"
+#include "front/request.h"
+#include <microhttpd.h>
+
+#define ZG_HTTP_TARGET_INLINE 512
+
+typedef enum zg_http_state {
+	ZG_HTTP_HEAD,    /* the head is arriving */
+	ZG_HTTP_BODY,    /* the body is arriving */
+	ZG_HTTP_SWALLOW, /* a body that nobody wants is arriving; `no` is the answer */
+	ZG_HTTP_WAITING, /* the module has it */
+	ZG_HTTP_REPLIED, /* response is ready, not queued yet */
+	ZG_HTTP_QUEUED,  /* libmicrohttpd has the response */
+	ZG_HTTP_DOOMED,  /* to be cut off: answered past libmicrohttpd, or client gone */
+} zg_http_state_t;
+
+typedef struct zg_http_request {
+	zg_request_t pub;
+	zg_link_t link;    /* of the front's open or free ones */
+	struct zg_http *http;
+	zg_conn_t *conn;
+	struct MHD_Connection *mhd;
+	zg_http_state_t state;
+	bool suspended, in_handler;
+	zg_buf_t body;
+	uint64_t body_started;
+	size_t swallowed;
+	zg_refusal_t no;
+	struct MHD_Response *response;
+	unsigned status;
+	struct { char *name, *value; } extra[8];
+	unsigned extras;
+	zg_str_t origin;   /* borrowed from libmicrohttpd */
+	char id[65], remote[64];
+	char *target, *path; /* of target_room bytes each */
+	size_t target_room;
+	char inline_target[ZG_HTTP_TARGET_INLINE], inline_path[ZG_HTTP_TARGET_INLINE];
+} zg_http_request_t;
+
+/* The response is ready: have libmicrohttpd take it. */
+void zg_http_replied(zg_http_request_t *r);
+
+#endif

@@ -1,0 +1,25 @@
+/* listen: the listening sockets of one configuration. Opened on the main
+ * thread before any worker starts, so that a taken port fails the start. */
+#ifndef ZG_FRONT_LISTEN_H
+#define ZG_FRONT_LISTEN_H
+
+#include "base/err.h"
+#include "engine/conf.h"
+
+typedef struct zg_listener {
+	int fd;
+	char text[128]; /* ADDRESS:PORT with the real port, or unix:/path */
+	const char *unlink; /* of a unix socket: its path, removed at the end */
+} zg_listener_t;
+
+typedef struct zg_listeners {
+	zg_listener_t *item;
+	size_t count;
+} zg_listeners_t;
+
+/* Binds and listens on every `listen` of the configuration, or on none: -1,
+ * err names the address. May block in name resolution. */
+int zg_listen_open(zg_listeners_t *l, const zg_conf_t *conf, zg_err_t *err);
+void zg_listen_close(zg_listeners_t *l);
+
+#endif

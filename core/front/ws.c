@@ -1,0 +1,215 @@
+#include "front/ws_client.h"
+
+#include "base/utf8.h"
+#include "engine/worker.h"
+#include <stdio.h>
+
+#define CLOSE_SECONDS 5  /* for a client to take what is queued and the close */
+
+/* ---- frames ---- */
+
+size_t zg_ws_head_size(size_t n)
+{
+	return n < 126 ? 2 : n < 65536 ? 4 : 10;
+}
+
+size_t zg_ws_head(unsigned char *out, zg_ws_type_t type, size_t n)
+{
+	out[0] = type == ZG_WS_TEXT ? 0x81 : 0x82; /* FIN and the opcode */
+	if (n < 126) {
+		out[1] = (unsigned char)n;
+		return 2;
+	}
+	if (n < 65536) {
+		out[1] = 126;
+		out[2] = (unsigned char)(n >> 8);
+		out[3] = (unsigned char)n;
+		return 4;
+	}
+	out[1] = 127;
+	for (int i = 0; i < 8; i++)
+		out[2 + i] = (unsigned char)((uint64_t)n >> (56 - 8 * i));
+	return 10;
+}
+
+zg_msg_t *zg_ws_encode(zg_ws_type_t type, const zg_str_t *parts, size_t n)
+{
+	size_t len = 0, at;
+	zg_msg_t *m;
+
+	for (size_t i = 0; i < n; i++)
+		len += parts[i].n;
+	if (!(m = zg_msg_new(zg_ws_head_size(len) + len)))
+		return NULL;
+	at = zg_ws_head(m->data, type, len);
+	for (size_t i = 0; i < n; i++) {
+		if (parts[i].n)
+			memcpy(m->data + at, parts[i].p, parts[i].n);
+		at += parts[i].n;
+	}
+	return m;
+}
+
+zg_ws_type_t zg_ws_type_of(const zg_str_t *parts, size_t n)
+{
+	/* a character split over two parts makes it binary */
+	for (size_t i = 0; i < n; i++)
+		if (!zg_utf8_valid(parts[i]))
+			return ZG_WS_BINARY;
+	return ZG_WS_TEXT;
+}
+
+/* ---- sending ---- */
+
+void zg_ws_client_kill(zg_ws_client_t *c)
+{
+	c->dead = true;
+	if (c->wsi)
+		lws_set_timeout(c->wsi, PENDING_TIMEOUT_USER_OK, LWS_TO_KILL_ASYNC);
+}
+
+void zg_ws_client_write(zg_ws_client_t *c, const unsigned char *frames, size_t n)
+{
+	/* RAW leaves the bytes as they are, although lws_write takes no const */
+	if (lws_write(c->wsi, (unsigned char *)(uintptr_t)frames, n, LWS_WRITE_RAW) < 0)
+		zg_ws_client_kill(c);
+}
+
+static bool blocked(const zg_ws_client_t *c)
+{
+	return lws_partial_buffered(c->wsi);
+}
+
+static void want_writable(zg_ws_client_t *c)
+{
+	if (c->waits_writable || c->dead || !c->wsi)
+		return;
+	c->waits_writable = true;
+	lws_callback_on_writable(c->wsi);
+}
+
+static void account(zg_ws_client_t *c, size_t before)
+{
+	c->pub.to->common->ws_queued_bytes += c->queue.bytes - before;
+}
+
+/* The client is to hear that messages are missing, before the next one. */
+static void tell_gap(zg_ws_client_t *c)
+{
+	zg_instance_t *in = c->pub.to;
+	uint64_t missed = c->missed;
+	zg_msg_t *m;
+
+	c->missed = 0;
+	if (!in->module->ws_gap || !(m = in->module->ws_gap(in, &c->pub, missed)))
+		return;
+	zg_ws_client_write(c, m->data, m->len);
+	zg_msg_unref(&m);
+}
+
+void zg_ws_client_pump(zg_ws_client_t *c)
+{
+	size_t before = c->queue.bytes;
+	zg_msg_t *m;
+
+	while (!c->dead && zg_ring_peek(&c->queue) && !blocked(c)) {
+		if (c->missed) {
+			tell_gap(c);
+			continue;
+		}
+		m = zg_ring_pop(&c->queue);
+		zg_ws_client_write(c, m->data, m->len);
+		c->pub.to->common->ws_delivered += m->units;
+		zg_msg_unref(&m);
+	}
+	account(c, before);
+}
+
+static void too_slow(zg_ws_client_t *c)
+{
+	size_t before = c->queue.bytes;
+
+	c->pub.to->common->ws_slow_closed++;
+	c->pub.to->common->ws_dropped += zg_ring_clear(&c->queue);
+	account(c, before);
+	zg_ws_close(&c->pub, 1008, "too slow: the queue for this client is full");
+}
+
+int zg_ws_send(zg_ws_t *ws, zg_msg_t *m)
+{
+	zg_ws_client_t *c = zg_ws_client(ws);
+	zg_location_counts_t *counts = ws->to->common;
+	size_t before = c->queue.bytes;
+	uint64_t dropped = 0;
+
+	if (c->closing || c->dead || !c->wsi)
+		return -1;
+	if (!zg_ring_peek(&c->queue) && !blocked(c)) {
+		if (c->missed)
+			tell_gap(c);
+		if (!blocked(c) && !c->dead) {
+			zg_ws_client_write(c, m->data, m->len);
+			counts->ws_delivered += m->units;
+			return 0;
+		}
+	}
+	if (zg_ring_push(&c->queue, zg_msg_ref(m), &dropped) != 0) {
+		counts->ws_dropped += m->units;
+		c->missed += m->units;
+		m->refs--; /* the caller still holds one */
+		if (ws->to->location->overflow == ZG_OVERFLOW_DISCONNECT)
+			too_slow(c);
+		return -1;
+	}
+	counts->ws_dropped += dropped;
+	c->missed += dropped;
+	account(c, before);
+	want_writable(c);
+	return 0;
+}
+
+int zg_ws_send_bytes(zg_ws_t *ws, zg_ws_type_t type, zg_str_t data)
+{
+	zg_msg_t *m = zg_ws_encode(type, &data, 1);
+	int rc = m ? zg_ws_send(ws, m) : -1;
+
+	zg_msg_unref(&m);
+	return rc;
+}
+
+bool zg_ws_idle(const zg_ws_t *ws)
+{
+	const zg_ws_client_t *c = ZG_CONTAINER(ws, const zg_ws_client_t, pub);
+
+	return !zg_ring_peek(&c->queue) && (!c->wsi || !blocked(c));
+}
+
+void zg_ws_close(zg_ws_t *ws, unsigned code, const char *reason)
+{
+	zg_ws_client_t *c = zg_ws_client(ws);
+
+	if (c->closing || c->dead || !c->wsi)
+		return;
+	c->closing = true;
+	c->close_code = (uint16_t)code;
+	snprintf(c->close_reason, sizeof c->close_reason, "%s", reason);
+	lws_set_timeout(c->wsi, PENDING_TIMEOUT_USER_OK, CLOSE_SECONDS);
+	c->waits_writable = false;
+	want_writable(c);
+}
+
+void zg_ws_pause(zg_ws_t *ws)
+{
+	zg_ws_client_t *c = zg_ws_client(ws);
+
+	if (c->wsi)
+		lws_rx_flow_control(c->wsi, 0);
+}
+
+void zg_ws_resume(zg_ws_t *ws)
+{
+	zg_ws_client_t *c = zg_ws_client(ws);
+
+	if (c->wsi)
+		lws_rx_flow_control(c->wsi, 1);
+}

@@ -1,0 +1,435 @@
+#include "front/wsfront.h"
+
+#include "base/net.h"
+#include "engine/log.h"
+#include "front/answer.h"
+#include "front/gate.h"
+#include "front/route.h"
+#include "front/ws_client.h"
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#define RX_CHUNK     1024      /* allocated per client by libwebsockets */
+#define TX_CHUNK     (4 << 20) /* it would cut one write into pieces of RX_CHUNK */
+#define HANDSHAKE    512
+#define QUEUE_COUNT  65536     /* messages queued for one client, beside the bytes */
+#define CLOSE_SECONDS 5
+#define OFFERS_MAX   16
+
+struct zg_wsfront {
+	zg_worker_t *w;
+	struct lws_context *lws;
+	struct lws_vhost *vhost;
+	zg_ws_client_t *adopting; /* during the synchronous handshake */
+	const char *adopting_id;
+	zg_timeq_t *pings;        /* one per location: each has its `ping` */
+	zg_timer_t *timer;
+	uint64_t timer_due;
+};
+
+/* ---- receiving ---- */
+
+static int fail(struct lws *wsi, unsigned code, const char *reason)
+{
+	lws_close_reason(wsi, (enum lws_close_status)code, (unsigned char *)(uintptr_t)reason,
+	                 strlen(reason));
+	return -1;
+}
+
+static int on_receive(zg_ws_client_t *c, struct lws *wsi, const char *data, size_t n)
+{
+	zg_instance_t *in = c->pub.to;
+	bool whole = lws_is_final_fragment(wsi) && lws_remaining_packet_payload(wsi) == 0;
+	zg_str_t message = zg_str_n(data, n);
+
+	c->waits_pong = false;
+	if (c->closing || c->dead)
+		return 0;
+	if (lws_is_first_fragment(wsi)) {
+		zg_buf_clear(&c->rx);
+		c->rx_text = !lws_frame_is_binary(wsi);
+	}
+	if (c->rx.len + n > in->location->max_body)
+		return fail(wsi, 1009, "the message is larger than max_body");
+	if (!whole || c->rx.len > 0) {
+		if (zg_buf_add(&c->rx, data, n) != 0)
+			return fail(wsi, 1011, "out of memory");
+		message = zg_buf_str(&c->rx);
+	}
+	if (!whole)
+		return 0;
+	in->common->ws_received++;
+	in->module->ws_message(in, &c->pub, message, c->rx_text);
+	zg_buf_free(&c->rx);
+	return 0;
+}
+
+static int on_writable(zg_ws_client_t *c, struct lws *wsi)
+{
+	zg_instance_t *in = c->pub.to;
+	bool had = zg_ring_peek(&c->queue) != NULL || c->waits_writable;
+
+	c->waits_writable = false;
+	zg_ws_client_pump(c);
+	if (c->dead)
+		return -1;
+	if (zg_ring_peek(&c->queue) || lws_partial_buffered(wsi)) {
+		c->waits_writable = true;
+		lws_callback_on_writable(wsi);
+		return 0;
+	}
+	if (c->closing)
+		return fail(wsi, c->close_code, c->close_reason);
+	if (had && in->module->ws_writable)
+		in->module->ws_writable(in, &c->pub);
+	return 0;
+}
+
+static void on_closed(zg_ws_client_t *c)
+{
+	zg_instance_t *in = c->pub.to;
+	size_t bytes = c->queue.bytes;
+
+	zg_timeq_disarm(&c->ping);
+	lws_set_opaque_user_data(c->wsi, NULL);
+	c->wsi = NULL;
+	in->module->ws_close(in, &c->pub);
+	zg_list_remove(&c->member);
+	zg_list_remove(&c->pub.link);
+	in->common->ws_open--;
+	in->common->ws_dropped += zg_ring_clear(&c->queue);
+	in->common->ws_queued_bytes -= bytes;
+	zg_buf_free(&c->rx);
+	free(c);
+}
+
+/* Headers of the 101 that libwebsockets does not know of. */
+static int on_add_headers(zg_wsfront_t *f, struct lws_process_html_args *args)
+{
+	const char *protocol = f->adopting->pub.protocol;
+	int n = snprintf(args->p, (size_t)args->max_len, "X-Request-ID: %s\x0d\x0a%s%s%s",
+	                 f->adopting_id, *protocol ? "Sec-WebSocket-Protocol: " : "", protocol,
+	                 *protocol ? "\x0d\x0a" : "");
+
+	if (n >= args->max_len)
+		return -1;
+	args->p += n;
+	args->max_len -= n;
+	return 0;
+}
+
+static int callback(struct lws *wsi, enum lws_callback_reasons why, void *user, void *data,
+                    size_t n)
+{
+	zg_wsfront_t *f = lws_context_user(lws_get_context(wsi));
+	zg_ws_client_t *c = wsi ? lws_get_opaque_user_data(wsi) : NULL;
+
+	(void)user;
+	switch (why) {
+	case LWS_CALLBACK_ADD_HEADERS:
+		return f->adopting ? on_add_headers(f, data) : 0;
+	case LWS_CALLBACK_ESTABLISHED:
+		if (!f->adopting)
+			return -1;
+		lws_set_opaque_user_data(wsi, f->adopting);
+		f->adopting->wsi = wsi;
+		return 0;
+	case LWS_CALLBACK_RECEIVE:
+		return c ? on_receive(c, wsi, data, n) : -1;
+	case LWS_CALLBACK_RECEIVE_PONG:
+		if (c)
+			c->waits_pong = false;
+		return 0;
+	case LWS_CALLBACK_SERVER_WRITEABLE:
+		return c ? on_writable(c, wsi) : -1;
+	case LWS_CALLBACK_CLOSED:
+		if (c)
+			on_closed(c);
+		return 0;
+	case LWS_CALLBACK_WSI_DESTROY:
+		zg_gate_closed(f->w);
+		return 0;
+	default:
+		return 0;
+	}
+}
+
+/* ---- pings ---- */
+
+static void arm_ping(zg_wsfront_t *f, zg_ws_client_t *c)
+{
+	uint64_t now = zg_loop_now(f->w->loop);
+
+	zg_timeq_arm(&f->pings[c->pub.to->location->index], &c->ping, now);
+	if (c->ping.due < f->timer_due) {
+		f->timer_due = c->ping.due;
+		zg_timer_set(f->timer, f->timer_due - now);
+	}
+}
+
+static void ping(zg_wsfront_t *f, zg_ws_client_t *c)
+{
+	static const unsigned char frame[] = { 0x89, 0x00 };
+
+	if (c->waits_pong) {
+		c->pub.to->common->ws_slow_closed++;
+		zg_ws_client_kill(c);
+		return;
+	}
+	c->waits_pong = true;
+	/* one whose socket is full has to make room before the next time */
+	if (!c->closing && !c->dead && !lws_partial_buffered(c->wsi))
+		zg_ws_client_write(c, frame, sizeof frame);
+	arm_ping(f, c);
+}
+
+static void on_timer(void *ctx)
+{
+	zg_wsfront_t *f = ctx;
+	uint64_t now = zg_loop_now(f->w->loop);
+	zg_timeq_entry_t *e;
+
+	for (size_t i = 0; i < f->w->conf->locations; i++)
+		while ((e = zg_timeq_pop(&f->pings[i], now)))
+			ping(f, ZG_CONTAINER(e, zg_ws_client_t, ping));
+	f->timer_due = UINT64_MAX;
+	for (size_t i = 0; i < f->w->conf->locations; i++)
+		if ((e = zg_timeq_first(&f->pings[i])) && e->due < f->timer_due)
+			f->timer_due = e->due;
+	if (f->timer_due != UINT64_MAX)
+		zg_timer_set(f->timer, f->timer_due - now);
+}
+
+/* ---- the handshake ---- */
+
+struct handshake {
+	zg_request_t req;
+	zg_str_t lines; /* the head's field lines */
+	zg_str_t offer[OFFERS_MAX];
+	unsigned offers;
+};
+
+/* The gate's parser has accepted the lines: every one is "name: value" CR LF. */
+static void each_line(const zg_request_t *req,
+                      void (*fn)(void *ctx, zg_str_t name, zg_str_t value), void *ctx)
+{
+	zg_str_t rest = ZG_CONTAINER(req, const struct handshake, req)->lines, line, name;
+
+	while (zg_str_cut(&rest, '\n', &line))
+		if (line.n > 1 && zg_str_cut(&line, ':', &name))
+			fn(ctx, name, zg_str_trim(zg_str_n(line.p, line.n ? line.n - 1 : 0)));
+}
+
+static void collect_offers(void *ctx, zg_str_t name, zg_str_t value)
+{
+	struct handshake *h = ctx;
+	zg_str_t piece;
+
+	if (!zg_str_ieq(name, ZG_STR("Sec-WebSocket-Protocol")))
+		return;
+	while (h->offers < OFFERS_MAX && zg_str_cut(&value, ',', &piece))
+		if ((piece = zg_str_trim(piece)).n)
+			h->offer[h->offers++] = piece;
+}
+
+/* Asks the module: for the first subprotocol offered that it takes. */
+static int negotiate(struct handshake *h, zg_refusal_t *no)
+{
+	zg_instance_t *in = h->req.to;
+	zg_refusal_t last;
+
+	if (!in->module->handshake)
+		return zg_refuse(no, 400, "%s does not speak WebSocket", in->name);
+	if (h->offers == 0)
+		return in->module->handshake(in, &h->req, no);
+	for (unsigned i = 0; i < h->offers; i++) {
+		h->req.protocol = h->offer[i];
+		last = (zg_refusal_t){ 0 };
+		if (h->offer[i].n < sizeof ((zg_ws_t *)0)->protocol &&
+		    in->module->handshake(in, &h->req, &last) == 0)
+			return 0;
+		/* a reason other than the subprotocol is worth more */
+		if (i == 0 || (no->status == 400 && last.status != 400))
+			*no = last;
+	}
+	if (no->status == 0)
+		zg_refuse(no, 400, "no offered subprotocol is known");
+	return -1;
+}
+
+static zg_ws_client_t *client_new(zg_wsfront_t *f, const zg_request_t *req)
+{
+	const zg_location_t *loc = req->to->location;
+	zg_ws_client_t *c = calloc(1, sizeof *c);
+
+	if (!c)
+		return NULL;
+	c->pub.to = req->to;
+	c->front = f;
+	zg_list_init(&c->pub.link);
+	zg_list_init(&c->member);
+	zg_timeq_entry_init(&c->ping);
+	c->rx = ZG_BUF(loc->max_body);
+	zg_ring_init(&c->queue, loc->client_queue, QUEUE_COUNT,
+	             loc->overflow == ZG_OVERFLOW_DISCONNECT ? ZG_RING_REFUSE
+	                                                     : ZG_RING_DROP_OLDEST);
+	snprintf(c->pub.protocol, sizeof c->pub.protocol, "%.*s", ZG_STR_ARG(req->protocol));
+	return c;
+}
+
+/* Has libwebsockets perform the handshake, from a head of our own making. */
+static void perform(zg_wsfront_t *f, zg_conn_t *conn, const zg_head_t *head, char *bytes,
+                    zg_ws_client_t *c, const zg_request_t *req)
+{
+	zg_instance_t *in = req->to;
+	char own[HANDSHAKE];
+	int n = snprintf(own, sizeof own,
+	                 "GET / HTTP/1.1\r\nHost: zgate\r\nUpgrade: websocket\r\n"
+	                 "Connection: Upgrade\r\nSec-WebSocket-Version: 13\r\n"
+	                 "Sec-WebSocket-Key: %.*s\r\n\r\n",
+	                 ZG_STR_ARG(head->ws_key));
+
+	/* the head has only been peeked at: take it off */
+	if (recv(conn->fd, bytes, head->size, MSG_DONTWAIT) != (ssize_t)head->size)
+		n = 0;
+	f->adopting = c;
+	f->adopting_id = req->id.p;
+	lws_adopt_socket_vhost_readbuf(f->vhost, conn->fd, own, (size_t)n);
+	f->adopting = NULL;
+	if (!c->wsi) { /* the client is gone already */
+		free(c);
+		return;
+	}
+	zg_list_append(&in->clients, &c->member);
+	in->common->ws_opened++;
+	in->common->ws_open++;
+	arm_ping(f, c);
+	in->module->ws_open(in, &c->pub, req);
+}
+
+int zg_wsfront_adopt(zg_wsfront_t *f, zg_conn_t *conn, const zg_head_t *head, const char *bytes,
+                     zg_instance_t **in, zg_refusal_t *no)
+{
+	struct handshake h = { .req = { .each_header = each_line } };
+	const char *line = memchr(bytes, '\n', head->size);
+	char remote[64], id[65];
+	char *copy = malloc(head->size + 1), *store = malloc(head->target.n + 2);
+	zg_ws_client_t *c;
+	int rc = -1;
+
+	if (!copy || !store) {
+		zg_refuse(no, 503, "out of memory");
+		goto out;
+	}
+	h.lines = zg_str_n(line + 1, head->size - (size_t)(line + 1 - bytes));
+	h.req.remote = zg_str(zg_net_host(&conn->from.any, remote));
+	if (zg_head_request_id_ok(head->request_id))
+		snprintf(id, sizeof id, "%.*s", ZG_STR_ARG(head->request_id));
+	else
+		zg_answer_request_id(id);
+	h.req.id = zg_str(id);
+	rc = zg_route(f->w, head, &conn->from.any, store, &h.req, no);
+	*in = h.req.to;
+	if (rc == 0) {
+		each_line(&h.req, collect_offers, &h);
+		rc = f->w->draining ? zg_refuse(no, 503, "the gateway is stopping")
+		                    : negotiate(&h, no);
+	}
+	if (rc == 0 && !(c = client_new(f, &h.req)))
+		rc = zg_refuse(no, 503, "out of memory");
+	if (rc == 0)
+		perform(f, conn, head, copy, c, &h.req);
+out:
+	free(copy);
+	free(store);
+	return rc;
+}
+
+/* ---- making and ending ---- */
+
+static void on_lws_log(int level, const char *line)
+{
+	(void)level;
+	/* its errors are about clients' mistakes, or about nothing at all */
+	zg_debug("libwebsockets: %.*s", (int)strcspn(line, "\n"), line);
+}
+
+static void set_lws_log(void)
+{
+	lws_set_log_level(LLL_ERR | LLL_WARN, on_lws_log);
+}
+
+zg_wsfront_t *zg_wsfront_new(zg_worker_t *w, zg_err_t *err)
+{
+	static const struct lws_protocols protocols[] = {
+		{ .name = "zgate", .callback = callback, .rx_buffer_size = RX_CHUNK,
+		  .tx_packet_size = TX_CHUNK },
+		{ .name = NULL },
+	};
+	static pthread_once_t once = PTHREAD_ONCE_INIT;
+	zg_wsfront_t *f = calloc(1, sizeof *f);
+	void *loops[1] = { zg_loop_uv(w->loop) };
+	struct lws_context_creation_info info = {
+		.port = CONTEXT_PORT_NO_LISTEN_SERVER,
+		.protocols = protocols,
+		.options = LWS_SERVER_OPTION_LIBUV | LWS_SERVER_OPTION_VALIDATE_UTF8,
+		.foreign_loops = loops,
+		.gid = (gid_t)-1,
+		.uid = (uid_t)-1,
+		.user = f,
+		.max_http_header_data = 1024,
+		.timeout_secs = CLOSE_SECONDS,
+		.vhost_name = "zgate",
+	};
+
+	pthread_once(&once, set_lws_log);
+	if (!f || !(f->pings = calloc(w->conf->locations + 1, sizeof *f->pings))) {
+		zg_err(err, "out of memory");
+		zg_wsfront_free(&f);
+		return NULL;
+	}
+	f->w = w;
+	f->timer_due = UINT64_MAX;
+	for (size_t i = 0; i < w->conf->locations; i++)
+		zg_timeq_init(&f->pings[i], w->conf->location[i]->ping);
+	f->lws = lws_create_context(&info);
+	f->vhost = f->lws ? lws_get_vhost_by_name(f->lws, "zgate") : NULL;
+	if (!f->vhost || !(f->timer = zg_timer_add(w->loop, on_timer, f))) {
+		zg_err(err, "libwebsockets does not start; is libwebsockets-evlib-uv installed?");
+		zg_wsfront_stop(f);
+		zg_wsfront_free(&f);
+		return NULL;
+	}
+	return f;
+}
+
+void zg_wsfront_drain(zg_wsfront_t *f)
+{
+	for (size_t i = 0; i < f->w->conf->locations; i++) {
+		zg_instance_t *in = f->w->location[i];
+
+		if (!in)
+			continue;
+		ZG_LIST_EACH(l, &in->clients)
+			zg_ws_close(&ZG_CONTAINER(l, zg_ws_client_t, member)->pub, 1001,
+			            "the gateway is stopping");
+	}
+}
+
+void zg_wsfront_stop(zg_wsfront_t *f)
+{
+	zg_timer_remove(&f->timer);
+	if (f->lws)
+		lws_context_destroy(f->lws);
+	f->lws = NULL;
+}
+
+void zg_wsfront_free(zg_wsfront_t **f)
+{
+	if (!*f)
+		return;
+	free((*f)->pings);
+	free(*f);
+	*f = NULL;
+}
