@@ -1,0 +1,86 @@
+#include "gateway/options.h"
+
+#include "config.h"
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+void zg_options_help(void)
+{
+	puts("zgate " ZG_VERSION ": HTTP and WebSocket in front of ZeroMQ programs\n"
+	     "\n"
+	     "usage: zgate [-p PREFIX] [-c FILE] [-g SECTION.KEY=VALUE]... [-t|-T]\n"
+	     "       zgate -L [MODULE] | -v | -V | -h\n"
+	     "\n"
+	     "  -p PREFIX   what relative paths are relative to (" ZG_PREFIX ")\n"
+	     "  -c FILE     the configuration (PREFIX/conf/gateway.ini)\n"
+	     "  -g S.K=V    sets a value over the file's, e.g. -g gateway.log_level=debug\n"
+	     "  -t          tests the configuration and exits\n"
+	     "  -T          prints the configuration in effect and exits\n"
+	     "  -L [NAME]   lists directives with help: of a module, `gateway`, `location`, or all\n"
+	     "  -v, -V      version; with build and libraries\n"
+	     "\n"
+	     "Without -t, -T, -L: runs in the foreground. TERM and INT stop it, QUIT lets it\n"
+	     "finish what it has begun.");
+}
+
+static int absolute(const char *path, char out[4096])
+{
+	char here[2048];
+	int n;
+
+	if (path[0] == '/')
+		n = snprintf(out, 4096, "%s", path);
+	else if (!getcwd(here, sizeof here))
+		return -1;
+	else
+		n = snprintf(out, 4096, "%s/%s", here, path);
+	if (n >= 4096)
+		return -1;
+	while (n > 1 && out[n - 1] == '/')
+		out[--n] = '\0';
+	return 0;
+}
+
+int zg_options_parse(zg_options_t *o, int argc, char **argv)
+{
+	const char *prefix = ZG_PREFIX, *file = NULL;
+	size_t sets = 0;
+	int c;
+
+	*o = (zg_options_t){ .set = calloc((size_t)argc + 1, sizeof *o->set) };
+	if (!o->set)
+		return -1;
+	while ((c = getopt(argc, argv, "p:c:g:tTLvVh")) != -1) {
+		switch (c) {
+		case 'p': prefix = optarg; break;
+		case 'c': file = optarg; break;
+		case 'g': o->set[sets++] = optarg; break;
+		case 't': o->action = ZG_TEST; break;
+		case 'T': o->action = ZG_PRINT; break;
+		case 'L': o->action = ZG_LIST; break;
+		case 'v': o->action = ZG_VERSION_SHORT; break;
+		case 'V': o->action = ZG_VERSION_LONG; break;
+		case 'h': o->action = ZG_HELP; break;
+		default:
+			fprintf(stderr, "zgate: try `zgate -h`\n");
+			return -1;
+		}
+	}
+	if (o->action == ZG_LIST && optind < argc)
+		o->list = argv[optind++];
+	if (optind < argc) {
+		fprintf(stderr, "zgate: \"%s\" is not an option; try `zgate -h`\n", argv[optind]);
+		return -1;
+	}
+	/* an own -c is relative to where one stands, the default to the prefix */
+	if (absolute(prefix, o->prefix) != 0 || (file && absolute(file, o->file) != 0) ||
+	    (!file && snprintf(o->file, sizeof o->file, "%s/conf/gateway.ini", o->prefix) >=
+	                      (int)sizeof o->file)) {
+		fprintf(stderr, "zgate: the path is too long\n");
+		return -1;
+	}
+	return 0;
+}
