@@ -358,6 +358,8 @@ zg_head_verdict_t zg_head_parse(zg_head_t *h, const char *bytes, size_t n, size_
 	*h = (zg_head_t){ 0 };
 	if (head.n && head.p[0] == 0x16) /* handshake record, RFC 8446, 5.1 */
 		return refuse(h, 400, "this port speaks plain HTTP, not TLS");
+	if (head.n && head.p[0] != '\r' && !is(head.p[0], TOKEN))
+		return refuse(h, 400, "this is not HTTP"); /* no need to wait for a line's end */
 	verdict = cut_line(h, head, &at, &line);
 	if (verdict == ZG_HEAD_OK && !line.n)
 		verdict = cut_line(h, head, &at, &line);

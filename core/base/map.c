@@ -1,4 +1,5 @@
 #include "base/map.h"
+#include <endian.h>
 #include <errno.h>
 #include <pthread.h>
 #include <stdlib.h>
@@ -53,8 +54,7 @@ static inline void sip_round(struct sip *s)
 	s->v2 = rotate(s->v2, 32);
 }
 
-/* SipHash-1-3 (Aumasson, Bernstein: "SipHash: a fast short-input PRF"). Words
- * are read in the machine's order: the value never leaves the process. */
+/* SipHash-1-3 (Aumasson, Bernstein: "SipHash: a fast short-input PRF"). */
 uint64_t zg_map_hash(const void *p, size_t n)
 {
 	const unsigned char *in = p;
@@ -66,6 +66,7 @@ uint64_t zg_map_hash(const void *p, size_t n)
 	                  key0 ^ 0x6c7967656e657261, key1 ^ 0x7465646279746573 };
 	for (; n >= 8; n -= 8, in += 8) {
 		memcpy(&word, in, 8);
+		word = le64toh(word);
 		s.v3 ^= word;
 		sip_round(&s);
 		s.v0 ^= word;

@@ -114,6 +114,8 @@ static const char *wrong_path(const char *path)
 		return "a location is a path without a query; remove what begins with \"?\" or \"#\"";
 	if (strstr(path, "//"))
 		return "a path with \"//\" never matches; write one slash";
+	if (path[1] && path[strlen(path) - 1] == '/') /* else it would have been dropped */
+		return "the path has a blank before its last slash; remove both";
 	for (const char *at = strstr(path, "/."); at; at = strstr(at + 1, "/."))
 		if (strchr("/", at[2]) || (at[2] == '.' && strchr("/", at[3])))
 			return "a path with \".\" or \"..\" in it never matches; write it without";

@@ -25,7 +25,7 @@ static const char *canonical(zg_pool_t *pool, zg_str_t name)
 	exact = path.n && path.p[0] == '=';
 	if (exact)
 		path = zg_str_trim(zg_str_n(path.p + 1, path.n - 1));
-	if (path.n > 1 && path.p[path.n - 1] == '/')
+	if (path.n > 1 && path.p[path.n - 1] == '/' && !strchr("/ \t", path.p[path.n - 2]))
 		path.n--;
 	out = zg_pool_alloc(pool, path.n + sizeof("location = "));
 	if (out)

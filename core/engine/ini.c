@@ -97,23 +97,23 @@ static void complain(struct reader *r, const char *format, ...)
 /* One raw line of any length in bounded memory; false at the end. */
 static bool next_line(struct reader *r)
 {
-	int c = getc(r->f);
+	int c = getc(r->f), last = 0;
 
 	if (c == EOF)
 		return false;
 	r->line++;
 	r->len = 0;
-	for (; c != EOF && c != '\n'; c = getc(r->f)) {
+	for (; c != EOF && c != '\n'; last = c, c = getc(r->f)) {
 		if (r->len < sizeof(r->raw))
 			r->raw[r->len] = (char)c;
 		r->len++;
 	}
-	if (r->len && r->len <= sizeof(r->raw) && r->raw[r->len - 1] == '\r')
-		r->len--;
+	r->len -= last == '\r';
 	return true;
 }
 
-/* Where a comment begins, as inih sees it: at a semicolon after a blank. */
+/* A comment begins at a semicolon after a blank. inih 55 knows that too, but
+ * not in indented lines, so it is cut off here. */
 static zg_str_t without_comment(zg_str_t s)
 {
 	for (size_t i = 1; i < s.n; i++)
@@ -256,7 +256,7 @@ static bool judge(struct reader *r, zg_str_t s)
 static char *read_line(char *out, int size, void *stream)
 {
 	struct reader *r = stream;
-	zg_str_t s;
+	zg_str_t s, t;
 
 	if (r->no_memory || !next_line(r))
 		return NULL;
@@ -273,6 +273,8 @@ static char *read_line(char *out, int size, void *stream)
 	if (r->line == 1 && zg_str_starts(s, ZG_STR("\xef\xbb\xbf")))
 		s = zg_str_n(s.p + 3, s.n - 3);
 	if (judge(r, s) && s.n < (size_t)size) {
+		t = without_comment(zg_str_trim(s));
+		s.n = (size_t)(t.p + t.n - s.p); /* keeping the blanks in front */
 		if (s.p[0] == '[')
 			s = ZG_STR("[s]");
 		memcpy(out, s.p, s.n);

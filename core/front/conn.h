@@ -18,7 +18,7 @@ typedef struct zg_conn {
 	struct zg_http_request *req; /* the HTTP front's, while one is under way */
 	int fd;
 	bool with_http;              /* else the gate waits for its first head */
-	bool first;                  /* the HTTP front has not seen a request on it */
+	bool half_closed;            /* the client will send nothing more */
 	union {
 		struct sockaddr any;
 		struct sockaddr_in in;

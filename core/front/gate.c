@@ -78,6 +78,7 @@ static void refuse(zg_conn_t *c, const zg_refusal_t *no, zg_str_t request_id)
 		request_id = zg_str(made);
 	}
 	zg_answer_send(c->fd, no, request_id);
+	/* it lives on, lingering */
 	epoll_ctl(c->gate->epoll, EPOLL_CTL_DEL, c->fd, NULL);
 	zg_linger_close(c->gate->linger, c->fd);
 	conn_free(c);
@@ -91,6 +92,7 @@ static void give_websocket(zg_conn_t *c, zg_head_t *head)
 	zg_refusal_t no = { 0 };
 	zg_instance_t *in = NULL;
 
+	epoll_ctl(g->epoll, EPOLL_CTL_DEL, c->fd, NULL);
 	if (zg_head_websocket(head) == ZG_HEAD_REFUSE) {
 		zg_refuse(&no, head->status, "%s", head->reason);
 		if (head->status == 426) {
@@ -111,18 +113,19 @@ static void give_websocket(zg_conn_t *c, zg_head_t *head)
 
 static void give_http(zg_conn_t *c)
 {
-	struct epoll_event e = { .events = EPOLLET, .data.ptr = c };
+	struct epoll_event e = { .events = EPOLLRDHUP | EPOLLET, .data.ptr = c };
 
 	zg_timeq_disarm(&c->deadline);
-	/* only errors and hang-ups from here on */
+	/* only ends from here on */
 	if (epoll_ctl(c->gate->epoll, EPOLL_CTL_MOD, c->fd, &e) != 0)
 		epoll_ctl(c->gate->epoll, EPOLL_CTL_ADD, c->fd, &e);
-	c->with_http = c->first = true;
+	c->with_http = true;
 	zg_http_adopt(c->gate->w->http, c);
 }
 
-/* Looks at what has arrived. Frees or hands over c unless more must come. */
-static void look(zg_conn_t *c)
+/* Looks at what has arrived. Frees or hands over c unless more must come; if
+ * the client has finished sending (over), no more will. */
+static void look(zg_conn_t *c, bool over)
 {
 	zg_gate_t *g = c->gate;
 	size_t max = g->w->conf->gateway.max_header;
@@ -138,6 +141,8 @@ static void look(zg_conn_t *c)
 	}
 	switch (zg_head_parse(&head, g->peek, (size_t)n, max)) {
 	case ZG_HEAD_MORE:
+		if (over)
+			close_conn(c);
 		return;
 	case ZG_HEAD_REFUSE:
 		g->w->counts.heads_refused++;
@@ -163,10 +168,14 @@ static void on_epoll(void *ctx, unsigned events)
 	for (int i = 0; i < n; i++) {
 		zg_conn_t *c = e[i].data.ptr;
 
-		if (c->with_http)
+		bool over = e[i].events & (EPOLLRDHUP | EPOLLHUP | EPOLLERR);
+
+		if (!c->with_http)
+			look(c, over);
+		else if (e[i].events & (EPOLLHUP | EPOLLERR))
 			zg_http_broken(g->w->http, c);
-		else
-			look(c);
+		else if (over)
+			zg_http_half_closed(g->w->http, c);
 	}
 }
 
@@ -278,7 +287,7 @@ static bool has_room(zg_gate_t *g, zg_conn_t *c)
 static void admit(zg_gate_t *g, int fd, const struct sockaddr_storage *from)
 {
 	zg_conn_t *c = calloc(1, sizeof *c);
-	struct epoll_event e = { .events = EPOLLIN | EPOLLET, .data.ptr = c };
+	struct epoll_event e = { .events = EPOLLIN | EPOLLRDHUP | EPOLLET, .data.ptr = c };
 
 	if (!c) {
 		close(fd);

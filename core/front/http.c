@@ -5,33 +5,18 @@
 #include "front/answer.h"
 #include "front/gate.h"
 #include "front/http_request.h"
-#include "front/route.h"
 #include <errno.h>
+#include <fcntl.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
 
 #define POOL_EXTRA     8192        /* of a connection's memory, beside the head */
-#define BODY_RATE      1024        /* least bytes a second of a body, on average */
 #define BODY_KEEP      4096        /* a body buffer up to this is kept for the next request */
 #define FREE_MAX       256         /* request structs kept */
-#define SWALLOW_MAX    (64u << 10) /* of an unwanted body, to keep the connection */
 #define DOOMED_MS      2000        /* for a cut-off client to read its answer */
 #define STOP_ROUNDS    20
-
-struct zg_http {
-	zg_worker_t *w;
-	struct MHD_Daemon *daemon;
-	zg_io_t *io;
-	zg_defer_t run;
-	zg_timer_t *timer;
-	uint64_t timer_due;
-	zg_timeq_t idle, head, body, doomed;
-	zg_link_t open, free_list;
-	unsigned free_count, in_flight;
-	zg_conn_t *adopting; /* during MHD_add_connection, for on_connection */
-};
 
 /* ---- running libmicrohttpd ---- */
 
@@ -54,10 +39,12 @@ static void on_epoll(void *ctx, unsigned events)
 
 /* ---- deadlines ---- */
 
-static void arm(zg_http_t *h, zg_timeq_t *q, zg_conn_t *c)
+void zg_http_arm(zg_http_t *h, zg_timeq_t *q, zg_conn_t *c)
 {
 	uint64_t now = zg_loop_now(h->w->loop);
 
+	if (c->half_closed)
+		q = &h->doomed;
 	zg_timeq_arm(q, &c->deadline, now);
 	if (c->deadline.due < h->timer_due) {
 		h->timer_due = c->deadline.due;
@@ -65,7 +52,7 @@ static void arm(zg_http_t *h, zg_timeq_t *q, zg_conn_t *c)
 	}
 }
 
-static void fill_id(zg_http_request_t *r, zg_str_t given)
+void zg_http_fill_id(zg_http_request_t *r, zg_str_t given)
 {
 	if (zg_head_request_id_ok(given)) {
 		memcpy(r->id, given.p, given.n);
@@ -76,20 +63,22 @@ static void fill_id(zg_http_request_t *r, zg_str_t given)
 	r->pub.id = zg_str(r->id);
 }
 
-/* Answers past libmicrohttpd, which cannot answer in the middle of a body, and
- * has the connection cut off soon. */
-static void doom(zg_http_t *h, zg_conn_t *c, const zg_refusal_t *no)
+void zg_http_doom(zg_http_t *h, zg_conn_t *c, const zg_refusal_t *no)
 {
 	zg_http_request_t *r = c->req;
+	int twin;
 
 	if (r->pub.to && r->state != ZG_HTTP_SWALLOW)
 		r->pub.to->common->refused++;
 	if (!r->pub.id.n)
-		fill_id(r, ZG_STR_NONE);
+		zg_http_fill_id(r, ZG_STR_NONE);
 	zg_answer_send(c->fd, no, r->pub.id);
-	shutdown(c->fd, SHUT_WR);
+	/* libmicrohttpd closes its descriptor with bytes unread: the answer lives on
+	 * through another one */
+	if ((twin = fcntl(c->fd, F_DUPFD_CLOEXEC, 0)) >= 0)
+		zg_linger_close(zg_gate_linger(c->gate), twin);
 	r->state = ZG_HTTP_DOOMED;
-	arm(h, &h->doomed, c);
+	zg_http_arm(h, &h->doomed, c);
 }
 
 static void on_late(zg_http_t *h, zg_timeq_t *q, zg_conn_t *c)
@@ -99,7 +88,7 @@ static void on_late(zg_http_t *h, zg_timeq_t *q, zg_conn_t *c)
 	if (q == &h->body && c->req) {
 		h->w->counts.timeouts_body++;
 		zg_refuse(&no, 408, "nothing more of the request body came within body_timeout");
-		doom(h, c, &no);
+		zg_http_doom(h, c, &no);
 		return;
 	}
 	if (q == &h->idle)
@@ -248,7 +237,7 @@ static void *on_uri(void *cls, const char *uri, struct MHD_Connection *mhd)
 	c->req = r;
 	if (keep_target(r, uri) != 0)
 		r->state = ZG_HTTP_DOOMED;
-	arm(h, &h->head, c);
+	zg_http_arm(h, &h->head, c);
 	return r;
 }
 
@@ -274,7 +263,7 @@ static void on_completed(void *cls, struct MHD_Connection *mhd, void **con_cls,
 	if (r->state == ZG_HTTP_WAITING)
 		cancel(r);
 	r->conn->req = NULL;
-	arm(h, &h->idle, r->conn);
+	zg_http_arm(h, &h->idle, r->conn);
 	request_free(r);
 }
 
@@ -292,219 +281,7 @@ static void on_connection(void *cls, struct MHD_Connection *mhd, void **socket_c
 	}
 }
 
-/* ---- receiving ---- */
-
-struct judging {
-	zg_head_t *head;
-};
-
-static void judge_field(void *ctx, zg_str_t name, zg_str_t value)
-{
-	struct judging *j = ctx;
-
-	zg_head_field(j->head, name, value);
-}
-
-/* The head of a request that came after the connection's first has only been
- * read by libmicrohttpd: hold it to the same rules. Returns whether it may pass;
- * if not, the connection cannot go on, as its framing is in doubt. */
-static bool judge(zg_http_request_t *r, const char *method, const char *version, zg_head_t *head)
-{
-	struct judging j = { head };
-	zg_head_verdict_t v = zg_head_begin(head, zg_str(method), zg_str(r->target), zg_str(version));
-
-	if (v == ZG_HEAD_OK) {
-		each_header(&r->pub, judge_field, &j);
-		v = zg_head_end(head);
-	}
-	if (v == ZG_HEAD_OK && !head->wants_websocket)
-		return true;
-	if (v == ZG_HEAD_OK)
-		zg_refuse(&r->no, 400, "a WebSocket handshake must be the first request on its connection");
-	else
-		zg_refuse(&r->no, head->status, "%s", head->reason);
-	return false;
-}
-
-static bool has_body(const zg_head_t *head)
-{
-	return head->chunked || (head->has_length && head->content_length > 0);
-}
-
-/* Decides about the request from its head. MHD_NO: cut off. */
-static enum MHD_Result on_head(zg_http_t *h, zg_http_request_t *r, const char *method,
-                               const char *version)
-{
-	zg_head_t head;
-	uint64_t max;
-	bool refused;
-
-	if (!judge(r, method, version, &head)) {
-		h->w->counts.heads_refused++;
-		fill_id(r, head.request_id);
-		doom(h, r->conn, &r->no);
-		return MHD_NO;
-	}
-	fill_id(r, head.request_id);
-	r->pub.remote = zg_str(zg_net_host(&r->conn->from.any, r->remote));
-	r->origin = head.origin;
-	refused = zg_route(h->w, &head, &r->conn->from.any, r->path, &r->pub, &r->no) != 0;
-	max = r->pub.to ? r->pub.to->location->max_body : 0;
-	if (r->pub.to)
-		r->pub.to->common->requests++;
-	if (!refused && head.has_length && head.content_length > max)
-		refused = zg_refuse(&r->no, 413, "the body has %llu bytes; %s takes %llu",
-		                    (unsigned long long)head.content_length, r->pub.to->name,
-		                    (unsigned long long)max) != 0;
-	if (refused && has_body(&head) &&
-	    (head.expect.p || (head.has_length && head.content_length > SWALLOW_MAX))) {
-		doom(h, r->conn, &r->no);
-		return MHD_NO;
-	}
-	r->state = refused ? ZG_HTTP_SWALLOW : ZG_HTTP_BODY;
-	r->body_started = zg_loop_now(h->w->loop);
-	if (!has_body(&head))
-		return MHD_YES;
-	r->body.cap = max + 1; /* and a NUL */
-	if (!refused && head.has_length)
-		zg_buf_reserve(&r->body, head.content_length + 1); /* or as it comes */
-	arm(h, &h->body, r->conn);
-	return MHD_YES;
-}
-
-static enum MHD_Result on_body(zg_http_t *h, zg_http_request_t *r, const char *data, size_t n)
-{
-	uint64_t elapsed = zg_loop_now(h->w->loop) - r->body_started;
-	uint64_t allowed = h->w->conf->gateway.body_timeout;
-	size_t got;
-
-	if (r->state == ZG_HTTP_SWALLOW) {
-		got = r->swallowed += n;
-		if (r->swallowed > SWALLOW_MAX) {
-			doom(h, r->conn, &r->no);
-			return MHD_NO;
-		}
-	} else if (r->body.len + n > r->body.cap - 1) {
-		zg_refuse(&r->no, 413, "the body is larger than the %zu bytes that %s takes",
-		          r->body.cap - 1, r->pub.to->name);
-		doom(h, r->conn, &r->no);
-		return MHD_NO;
-	} else if (zg_buf_add(&r->body, data, n) != 0) {
-		zg_refuse(&r->no, 503, "out of memory");
-		doom(h, r->conn, &r->no);
-		return MHD_NO;
-	} else {
-		got = r->body.len;
-	}
-	if (elapsed > allowed && got < (elapsed - allowed) * BODY_RATE / 1000) {
-		h->w->counts.timeouts_body++;
-		zg_refuse(&r->no, 408, "the request body came at less than %d bytes a second", BODY_RATE);
-		doom(h, r->conn, &r->no);
-		return MHD_NO;
-	}
-	arm(h, &h->body, r->conn);
-	return MHD_YES;
-}
-
-/* HEAD and OPTIONS where the module does not serve them. */
-static bool answer_for_module(zg_http_request_t *r)
-{
-	const zg_location_t *loc = r->pub.to->location;
-	char allow[64];
-
-	if (r->pub.method == ZG_OPTIONS && !(loc->method_bits & ZG_OPTIONS)) {
-		zg_method_list(loc->method_bits | ZG_HEAD | ZG_OPTIONS, allow);
-		zg_request_add_header(&r->pub, "Allow", allow);
-		if (zg_route_origin_listed(loc, r->origin)) {
-			zg_request_add_header(&r->pub, "Access-Control-Allow-Methods", allow);
-			zg_request_add_header(&r->pub, "Access-Control-Allow-Headers",
-			                      "Content-Type, X-Request-ID");
-			zg_request_add_header(&r->pub, "Access-Control-Max-Age", "600");
-		}
-		zg_request_reply(&r->pub, 204, NULL, NULL, 0);
-		return true;
-	}
-	if (r->pub.method == ZG_HEAD && !(loc->method_bits & (ZG_GET | ZG_HEAD))) {
-		zg_method_list(loc->method_bits | ZG_HEAD | ZG_OPTIONS, allow);
-		zg_request_add_header(&r->pub, "Allow", allow);
-		zg_request_reply(&r->pub, 200, NULL, NULL, 0);
-		return true;
-	}
-	return false;
-}
-
-static void dispatch(zg_http_t *h, zg_http_request_t *r)
-{
-	zg_instance_t *in = r->pub.to;
-	bool refused = r->state == ZG_HTTP_SWALLOW;
-
-	zg_timeq_disarm(&r->conn->deadline);
-	r->state = ZG_HTTP_WAITING;
-	h->in_flight++;
-	if (in)
-		in->common->in_flight++;
-	if (refused) {
-		if (in)
-			in->common->refused++;
-		if (r->no.header)
-			zg_request_add_header(&r->pub, r->no.header, r->no.value);
-		zg_request_problem(&r->pub, r->no.status, "%s", r->no.detail);
-		return;
-	}
-	in->common->bytes_in += r->body.len;
-	if (r->body.len)
-		r->body.data[r->body.len] = '\0';
-	r->pub.body = zg_buf_str(&r->body);
-	if (answer_for_module(r))
-		return;
-	in->module->request(in, &r->pub);
-}
-
-static enum MHD_Result queue(zg_http_request_t *r)
-{
-	enum MHD_Result rc = MHD_queue_response(r->mhd, r->status, r->response);
-
-	MHD_destroy_response(r->response);
-	r->response = NULL;
-	r->state = ZG_HTTP_QUEUED;
-	return rc;
-}
-
-static enum MHD_Result on_request(void *cls, struct MHD_Connection *mhd, const char *url,
-                                  const char *method, const char *version, const char *data,
-                                  size_t *data_n, void **con_cls)
-{
-	zg_http_t *h = cls;
-	zg_http_request_t *r = *con_cls;
-	size_t n = *data_n;
-
-	(void)url;
-	if (!r || r->state == ZG_HTTP_DOOMED)
-		return MHD_NO;
-	r->suspended = false;
-	*data_n = 0;
-	switch (r->state) {
-	case ZG_HTTP_HEAD:
-		return on_head(h, r, method, version);
-	case ZG_HTTP_BODY:
-	case ZG_HTTP_SWALLOW:
-		if (n > 0)
-			return on_body(h, r, data, n);
-		r->in_handler = true;
-		dispatch(h, r);
-		r->in_handler = false;
-		break;
-	default:
-		break;
-	}
-	if (r->state == ZG_HTTP_REPLIED)
-		return queue(r);
-	if (r->state != ZG_HTTP_WAITING)
-		return MHD_NO;
-	r->suspended = true;
-	MHD_suspend_connection(mhd);
-	return MHD_YES;
-}
+/* ---- answering ---- */
 
 void zg_http_replied(zg_http_request_t *r)
 {
@@ -528,7 +305,7 @@ void zg_http_adopt(zg_http_t *h, zg_conn_t *c)
 	const struct sockaddr *from = &c->from.any;
 	socklen_t len = from->sa_family == AF_INET6 ? sizeof c->from.in6 : sizeof c->from.in;
 
-	arm(h, &h->idle, c);
+	zg_http_arm(h, &h->idle, c);
 	h->adopting = c;
 	if (MHD_add_connection(h->daemon, c->fd, from, len) != MHD_YES) {
 		/* libmicrohttpd has closed the descriptor */
@@ -553,6 +330,20 @@ void zg_http_broken(zg_http_t *h, zg_conn_t *c)
 		MHD_resume_connection(r->mhd);
 	}
 	zg_defer(h->w->loop, &h->run);
+}
+
+void zg_http_half_closed(zg_http_t *h, zg_conn_t *c)
+{
+	/* libmicrohttpd 0.9.75 does not act on the end in the middle of a body */
+	c->half_closed = true;
+	if (zg_timeq_armed(&c->deadline))
+		zg_http_arm(h, &h->doomed, c);
+}
+
+void zg_http_drain(zg_http_t *h)
+{
+	ZG_LIST_EACH(l, &h->idle.list)
+		shutdown(ZG_CONTAINER(l, zg_conn_t, deadline.link)->fd, SHUT_RDWR);
 }
 
 unsigned zg_http_in_flight(const zg_http_t *h)
@@ -586,7 +377,7 @@ static struct MHD_Daemon *start_daemon(zg_http_t *h)
 
 	return MHD_start_daemon(
 		MHD_USE_EPOLL | MHD_USE_NO_LISTEN_SOCKET | MHD_ALLOW_SUSPEND_RESUME | MHD_USE_ERROR_LOG,
-		0, NULL, NULL, on_request, h,
+		0, NULL, NULL, zg_receive, h,
 		MHD_OPTION_EXTERNAL_LOGGER, on_mhd_log, NULL,
 		/* the gate counts connections; the default here is FD_SETSIZE */
 		MHD_OPTION_CONNECTION_LIMIT, (unsigned)g->max_connections + 64,
@@ -638,6 +429,7 @@ void zg_http_free(zg_http_t **handle)
 	if (!h)
 		return;
 	*handle = NULL;
+	h->stopping = true;
 	ZG_LIST_EACH(l, &h->open) {
 		zg_http_request_t *r = ZG_CONTAINER(l, zg_http_request_t, link);
 

@@ -18,6 +18,11 @@ zg_http_t *zg_http_new(zg_worker_t *w, zg_err_t *err);
 void zg_http_adopt(zg_http_t *h, zg_conn_t *c);
 /* The connection broke (error or hang-up): a request that waits is cancelled. */
 void zg_http_broken(zg_http_t *h, zg_conn_t *c);
+/* The client has finished sending. What it has asked for is still answered, but
+ * a head or body that is not whole by now is given up soon. */
+void zg_http_half_closed(zg_http_t *h, zg_conn_t *c);
+/* Closes the connections that are between requests. */
+void zg_http_drain(zg_http_t *h);
 /* Requests that modules have not answered yet. */
 unsigned zg_http_in_flight(const zg_http_t *h);
 /* Answers what waits with 503, gives answers under way a moment to leave, and

@@ -1,9 +1,11 @@
 /* http_request: the HTTP front's own view of a request; private to http.c,
- * which receives and ends requests, and request.c, which answers them. */
+ * which runs libmicrohttpd and keeps the deadlines, receive.c, which judges
+ * and receives requests, and request.c, which answers them. */
 #ifndef ZG_FRONT_HTTP_REQUEST_H
 #define ZG_FRONT_HTTP_REQUEST_H
 
 #include "base/head.h"
+#include "engine/worker.h"
 #include "front/conn.h"
 #include "front/request.h"
 #include <microhttpd.h>
@@ -43,6 +45,31 @@ typedef struct zg_http_request {
 	char inline_target[ZG_HTTP_TARGET_INLINE], inline_path[ZG_HTTP_TARGET_INLINE];
 } zg_http_request_t;
 
+struct zg_http {
+	zg_worker_t *w;
+	struct MHD_Daemon *daemon;
+	zg_io_t *io;
+	zg_defer_t run;
+	zg_timer_t *timer;
+	uint64_t timer_due;
+	zg_timeq_t idle, head, body, doomed;
+	zg_link_t open, free_list;
+	unsigned free_count, in_flight;
+	bool stopping;       /* new requests are cut off */
+	zg_conn_t *adopting; /* during MHD_add_connection, for on_connection */
+};
+
+/* libmicrohttpd's access handler (receive.c). */
+enum MHD_Result zg_receive(void *cls, struct MHD_Connection *mhd, const char *url,
+                           const char *method, const char *version, const char *data,
+                           size_t *data_n, void **con_cls);
+/* For receive.c: (re)arms the connection's deadline in one of the queues. */
+void zg_http_arm(struct zg_http *h, zg_timeq_t *q, zg_conn_t *c);
+/* Takes the request id over, or makes one. */
+void zg_http_fill_id(zg_http_request_t *r, zg_str_t given);
+/* Answers past libmicrohttpd, which cannot answer in the middle of a body, and
+ * has the connection cut off soon. The request counts as refused. */
+void zg_http_doom(struct zg_http *h, zg_conn_t *c, const zg_refusal_t *no);
 /* The response is ready: have libmicrohttpd take it. */
 void zg_http_replied(zg_http_request_t *r);
 

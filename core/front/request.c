@@ -136,6 +136,8 @@ static void finish(zg_http_request_t *r, unsigned status, const char *type,
 			add(resp, "X-Request-ID", r->pub.id.p);
 		if (zg_answer_retry_after(status))
 			add(resp, "Retry-After", "1");
+		if (r->http->w->draining)
+			add(resp, "Connection", "close");
 		if (r->origin.p && r->pub.to && r->origin.n < sizeof origin &&
 		    zg_route_origin_listed(r->pub.to->location, r->origin)) {
 			memcpy(origin, r->origin.p, r->origin.n);

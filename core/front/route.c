@@ -18,12 +18,26 @@ static zg_instance_t *find(zg_worker_t *w, zg_str_t path)
 	return NULL;
 }
 
-static bool in_nets(const zg_nets_t *nets, const struct sockaddr *from)
+/* Bits of the narrowest block that holds the address; -1: none does. */
+static int narrowest(const zg_nets_t *nets, const struct sockaddr *from)
 {
+	int bits = -1;
+
 	for (size_t i = 0; i < nets->count; i++)
-		if (zg_net_has(&nets->item[i], from))
-			return true;
-	return false;
+		if (nets->item[i].bits > bits && zg_net_has(&nets->item[i], from))
+			bits = nets->item[i].bits;
+	return bits;
+}
+
+/* The narrower block decides, `deny` at a tie; an address in neither may pass
+ * unless there are only `allow` blocks. */
+static bool address_ok(const zg_location_t *loc, const struct sockaddr *from)
+{
+	int allow = narrowest(&loc->allow, from), deny = narrowest(&loc->deny, from);
+
+	if (allow < 0 && deny < 0)
+		return loc->allow.count == 0 || loc->deny.count > 0;
+	return allow > deny;
 }
 
 bool zg_route_origin_listed(const zg_location_t *loc, zg_str_t origin)
@@ -70,8 +84,10 @@ static zg_str_t below(zg_str_t path, const zg_location_t *loc)
 static int admit(const zg_location_t *loc, const zg_head_t *head, const struct sockaddr *from,
                  unsigned method, zg_refusal_t *no)
 {
-	if ((loc->allow.count && !in_nets(&loc->allow, from)) || in_nets(&loc->deny, from))
-		return zg_refuse(no, 403, "%s is not open to your address", loc->name);
+	char host[64];
+
+	if (!address_ok(loc, from))
+		return zg_refuse(no, 403, "%s is not open to %s", loc->name, zg_net_host(from, host));
 	if (origin_matters(head, method) && !origin_ok(loc, head))
 		return zg_refuse(no, 403,
 		                 "pages from %.*s may not use %s; the operator can allow them with "
@@ -96,20 +112,17 @@ int zg_route(zg_worker_t *w, const zg_head_t *head, const struct sockaddr *from,
 	req->method = zg_method_bit(head->method);
 	req->method_name = head->method;
 	req->content_type = head->content_type;
-	if (zg_str_eq(head->target, ZG_STR("*"))) {
-		/* OPTIONS *: about the server; the root location stands for it */
-		req->query = ZG_STR_NONE;
-		raw = ZG_STR("/");
-	} else if (!zg_target_split(head->target, &raw, &req->query)) {
+	if (zg_str_eq(head->target, ZG_STR("*")))
+		return 0; /* OPTIONS about the server as a whole: no location */
+	if (!zg_target_split(head->target, &raw, &req->query))
 		return zg_refuse(no, 400, "the request target is malformed");
-	}
 	n = raw.n ? zg_target_normal(raw, store) : zg_target_normal(ZG_STR("/"), store);
 	if (n < 0)
 		return zg_refuse(no, 400, "the path is malformed: a bad percent escape, an encoded NUL, "
 		                          "or \"..\" above the root");
 	req->path = zg_str_n(store, (size_t)n);
 	if (!(req->to = find(w, req->path)))
-		return zg_refuse(no, 404, "no location serves this path");
+		return zg_refuse(no, 404, "no location serves %.*s", ZG_STR_ARG(req->path));
 	req->below = below(req->path, req->to->location);
 	return admit(req->to->location, head, from, req->method, no);
 }

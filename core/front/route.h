@@ -12,7 +12,7 @@
 /* Fills req->to, method, method_name, path, below, query and content_type from the
  * head. store has room for head->target.n + 1 bytes and lives as long as req.
  * 0, or -1 with the answer in no (404, 400, 403, 405); req->to is set as soon
- * as the location is known. */
+ * as the location is known, and stays NULL for `OPTIONS *`. */
 int zg_route(zg_worker_t *w, const zg_head_t *head, const struct sockaddr *from, char *store,
              zg_request_t *req, zg_refusal_t *no);
 

@@ -3,8 +3,8 @@
 #include "base/utf8.h"
 #include "engine/worker.h"
 #include <stdio.h>
+#include <sys/socket.h>
 
-#define CLOSE_SECONDS 5  /* for a client to take what is queued and the close */
 
 /* ---- frames ---- */
 
@@ -64,8 +64,10 @@ zg_ws_type_t zg_ws_type_of(const zg_str_t *parts, size_t n)
 void zg_ws_client_kill(zg_ws_client_t *c)
 {
 	c->dead = true;
+	/* under a foreign loop, lws_set_timeout works from lws's own callbacks only;
+	 * this it notices wherever it comes from */
 	if (c->wsi)
-		lws_set_timeout(c->wsi, PENDING_TIMEOUT_USER_OK, LWS_TO_KILL_ASYNC);
+		shutdown(lws_get_socket_fd(c->wsi), SHUT_RDWR);
 }
 
 void zg_ws_client_write(zg_ws_client_t *c, const unsigned char *frames, size_t n)
@@ -193,7 +195,7 @@ void zg_ws_close(zg_ws_t *ws, unsigned code, const char *reason)
 	c->closing = true;
 	c->close_code = (uint16_t)code;
 	snprintf(c->close_reason, sizeof c->close_reason, "%s", reason);
-	lws_set_timeout(c->wsi, PENDING_TIMEOUT_USER_OK, CLOSE_SECONDS);
+	zg_wsfront_arm_end(c);
 	c->waits_writable = false;
 	want_writable(c);
 }

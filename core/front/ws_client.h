@@ -17,7 +17,7 @@ typedef struct zg_ws_client {
 	zg_ring_t queue;
 	uint64_t missed;          /* dropped since the last message that was sent */
 	zg_buf_t rx;              /* a message arriving in pieces */
-	zg_timeq_entry_t ping;
+	zg_timeq_entry_t ping, end; /* end: the closing handshake must be over */
 	bool waits_pong, waits_writable, rx_text;
 	bool closing, dead;       /* dead: lws_write failed; its close comes soon */
 	uint16_t close_code;
@@ -35,5 +35,7 @@ void zg_ws_client_pump(zg_ws_client_t *c);
 void zg_ws_client_write(zg_ws_client_t *c, const unsigned char *frames, size_t n);
 /* Has the connection closed without a closing handshake. */
 void zg_ws_client_kill(zg_ws_client_t *c);
+/* Gives the closing handshake a deadline (wsfront.c, which has the timer). */
+void zg_wsfront_arm_end(zg_ws_client_t *c);
 
 #endif

@@ -1,11 +1,14 @@
 #include "front/wsfront.h"
 
 #include "base/net.h"
+#include "base/utf8.h"
 #include "engine/log.h"
 #include "front/answer.h"
 #include "front/gate.h"
+#include "front/linger.h"
 #include "front/route.h"
 #include "front/ws_client.h"
+#include <fcntl.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -14,16 +17,18 @@
 #define TX_CHUNK     (4 << 20) /* it would cut one write into pieces of RX_CHUNK */
 #define HANDSHAKE    512
 #define QUEUE_COUNT  65536     /* messages queued for one client, beside the bytes */
-#define CLOSE_SECONDS 5
+#define CLOSE_MS     5000      /* for a client to take what is queued and the close */
 #define OFFERS_MAX   16
 
 struct zg_wsfront {
 	zg_worker_t *w;
 	struct lws_context *lws;
 	struct lws_vhost *vhost;
+	zg_linger_t *linger;
 	zg_ws_client_t *adopting; /* during the synchronous handshake */
 	const char *adopting_id;
 	zg_timeq_t *pings;        /* one per location: each has its `ping` */
+	zg_timeq_t ends;          /* of closing handshakes */
 	zg_timer_t *timer;
 	uint64_t timer_due;
 };
@@ -59,6 +64,8 @@ static int on_receive(zg_ws_client_t *c, struct lws *wsi, const char *data, size
 	}
 	if (!whole)
 		return 0;
+	if (c->rx_text && !zg_utf8_valid(message))
+		return fail(wsi, 1007, "the text is not UTF-8");
 	in->common->ws_received++;
 	in->module->ws_message(in, &c->pub, message, c->rx_text);
 	zg_buf_free(&c->rx);
@@ -86,12 +93,35 @@ static int on_writable(zg_ws_client_t *c, struct lws *wsi)
 	return 0;
 }
 
+/* libwebsockets is about to close. Debian's 4.1.6 closes twice in a row under
+ * libuv (a self-test left in), so its own close frame never leaves: it is sent
+ * here, with the reason given to lws_close_reason, and the connection lingers so
+ * that it arrives. */
+static void on_drop(zg_ws_client_t *c, struct lws *wsi)
+{
+	size_t n = (size_t)lws_get_close_length(wsi);
+	unsigned char frame[2 + 125];
+	int twin;
+
+	if (c->dead || n < 2 || n > 125 || lws_partial_buffered(wsi))
+		return;
+	c->dead = true;
+	frame[0] = 0x88;
+	frame[1] = (unsigned char)n;
+	memcpy(frame + 2, lws_get_close_payload(wsi), n);
+	if (lws_write(wsi, frame, n + 2, LWS_WRITE_RAW) < 0)
+		return;
+	if ((twin = fcntl(lws_get_socket_fd(wsi), F_DUPFD_CLOEXEC, 0)) >= 0)
+		zg_linger_close(c->front->linger, twin);
+}
+
 static void on_closed(zg_ws_client_t *c)
 {
 	zg_instance_t *in = c->pub.to;
 	size_t bytes = c->queue.bytes;
 
 	zg_timeq_disarm(&c->ping);
+	zg_timeq_disarm(&c->end);
 	lws_set_opaque_user_data(c->wsi, NULL);
 	c->wsi = NULL;
 	in->module->ws_close(in, &c->pub);
@@ -143,6 +173,10 @@ static int callback(struct lws *wsi, enum lws_callback_reasons why, void *user, 
 		return 0;
 	case LWS_CALLBACK_SERVER_WRITEABLE:
 		return c ? on_writable(c, wsi) : -1;
+	case LWS_CALLBACK_WS_SERVER_DROP_PROTOCOL:
+		if (c)
+			on_drop(c, wsi);
+		return 0;
 	case LWS_CALLBACK_CLOSED:
 		if (c)
 			on_closed(c);
@@ -155,17 +189,27 @@ static int callback(struct lws *wsi, enum lws_callback_reasons why, void *user, 
 	}
 }
 
-/* ---- pings ---- */
+/* ---- pings and ends ---- */
 
-static void arm_ping(zg_wsfront_t *f, zg_ws_client_t *c)
+static void arm(zg_wsfront_t *f, zg_timeq_t *q, zg_timeq_entry_t *e)
 {
 	uint64_t now = zg_loop_now(f->w->loop);
 
-	zg_timeq_arm(&f->pings[c->pub.to->location->index], &c->ping, now);
-	if (c->ping.due < f->timer_due) {
-		f->timer_due = c->ping.due;
+	zg_timeq_arm(q, e, now);
+	if (e->due < f->timer_due) {
+		f->timer_due = e->due;
 		zg_timer_set(f->timer, f->timer_due - now);
 	}
+}
+
+static void arm_ping(zg_wsfront_t *f, zg_ws_client_t *c)
+{
+	arm(f, &f->pings[c->pub.to->location->index], &c->ping);
+}
+
+void zg_wsfront_arm_end(zg_ws_client_t *c)
+{
+	arm(c->front, &c->front->ends, &c->end);
 }
 
 static void ping(zg_wsfront_t *f, zg_ws_client_t *c)
@@ -193,7 +237,11 @@ static void on_timer(void *ctx)
 	for (size_t i = 0; i < f->w->conf->locations; i++)
 		while ((e = zg_timeq_pop(&f->pings[i], now)))
 			ping(f, ZG_CONTAINER(e, zg_ws_client_t, ping));
+	while ((e = zg_timeq_pop(&f->ends, now)))
+		zg_ws_client_kill(ZG_CONTAINER(e, zg_ws_client_t, end));
 	f->timer_due = UINT64_MAX;
+	if ((e = zg_timeq_first(&f->ends)))
+		f->timer_due = e->due;
 	for (size_t i = 0; i < f->w->conf->locations; i++)
 		if ((e = zg_timeq_first(&f->pings[i])) && e->due < f->timer_due)
 			f->timer_due = e->due;
@@ -270,6 +318,7 @@ static zg_ws_client_t *client_new(zg_wsfront_t *f, const zg_request_t *req)
 	zg_list_init(&c->pub.link);
 	zg_list_init(&c->member);
 	zg_timeq_entry_init(&c->ping);
+	zg_timeq_entry_init(&c->end);
 	c->rx = ZG_BUF(loc->max_body);
 	zg_ring_init(&c->queue, loc->client_queue, QUEUE_COUNT,
 	             loc->overflow == ZG_OVERFLOW_DISCONNECT ? ZG_RING_REFUSE
@@ -363,7 +412,9 @@ static void set_lws_log(void)
 zg_wsfront_t *zg_wsfront_new(zg_worker_t *w, zg_err_t *err)
 {
 	static const struct lws_protocols protocols[] = {
-		{ .name = "zgate", .callback = callback, .rx_buffer_size = RX_CHUNK,
+		/* a session of at least a byte, or DROP_PROTOCOL is not called */
+		{ .name = "zgate", .callback = callback, .per_session_data_size = 1,
+		  .rx_buffer_size = RX_CHUNK,
 		  .tx_packet_size = TX_CHUNK },
 		{ .name = NULL },
 	};
@@ -373,13 +424,13 @@ zg_wsfront_t *zg_wsfront_new(zg_worker_t *w, zg_err_t *err)
 	struct lws_context_creation_info info = {
 		.port = CONTEXT_PORT_NO_LISTEN_SERVER,
 		.protocols = protocols,
-		.options = LWS_SERVER_OPTION_LIBUV | LWS_SERVER_OPTION_VALIDATE_UTF8,
+		.options = LWS_SERVER_OPTION_LIBUV,
 		.foreign_loops = loops,
 		.gid = (gid_t)-1,
 		.uid = (uid_t)-1,
 		.user = f,
 		.max_http_header_data = 1024,
-		.timeout_secs = CLOSE_SECONDS,
+		.timeout_secs = CLOSE_MS / 1000,
 		.vhost_name = "zgate",
 	};
 
@@ -391,11 +442,13 @@ zg_wsfront_t *zg_wsfront_new(zg_worker_t *w, zg_err_t *err)
 	}
 	f->w = w;
 	f->timer_due = UINT64_MAX;
+	zg_timeq_init(&f->ends, CLOSE_MS);
 	for (size_t i = 0; i < w->conf->locations; i++)
 		zg_timeq_init(&f->pings[i], w->conf->location[i]->ping);
 	f->lws = lws_create_context(&info);
 	f->vhost = f->lws ? lws_get_vhost_by_name(f->lws, "zgate") : NULL;
-	if (!f->vhost || !(f->timer = zg_timer_add(w->loop, on_timer, f))) {
+	if (!f->vhost || !(f->timer = zg_timer_add(w->loop, on_timer, f)) ||
+	    !(f->linger = zg_linger_new(w->loop))) {
 		zg_err(err, "libwebsockets does not start; is libwebsockets-evlib-uv installed?");
 		zg_wsfront_stop(f);
 		zg_wsfront_free(&f);
@@ -422,7 +475,7 @@ void zg_wsfront_stop(zg_wsfront_t *f)
 	zg_timer_remove(&f->timer);
 	if (f->lws)
 		lws_context_destroy(f->lws);
-	f->lws = NULL;
+	zg_linger_free(&f->linger);
 }
 
 void zg_wsfront_free(zg_wsfront_t **f)

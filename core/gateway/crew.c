@@ -268,6 +268,7 @@ static void drain(void *ctx)
 	zg_gate_stop_accepting(crew->gate);
 	instances_each(crew, instance_drain);
 	zg_wsfront_drain(crew->w.ws);
+	zg_http_drain(crew->w.http);
 	crew->drain_timer = zg_timer_add(crew->w.loop, look_if_drained, crew);
 	if (crew->drain_timer)
 		look_if_drained(crew);

@@ -86,11 +86,24 @@ static void print_build(void)
 
 /* ---- running ---- */
 
+static void end_crew(struct gateway *g)
+{
+	zg_notify("STOPPING=1");
+	if (g->asked == SIGQUIT)
+		zg_crew_drain(g->crew);
+	else
+		zg_crew_stop(g->crew);
+}
+
 static void on_ready(void *ctx)
 {
 	struct gateway *g = ctx;
 
 	g->ready = true;
+	if (g->asked) { /* while it was starting */
+		end_crew(g);
+		return;
+	}
 	for (size_t i = 0; i < g->listeners.count; i++)
 		zg_info("ready: listening on %s", g->listeners.item[i].text);
 	zg_notify("READY=1");
@@ -115,16 +128,13 @@ static void on_signal(void *ctx, int number)
 {
 	struct gateway *g = ctx;
 
-	if (!g->ready || (g->asked && number == SIGQUIT))
+	if (g->asked && number == SIGQUIT)
 		return;
 	zg_info("%s: %s", number == SIGQUIT ? "SIGQUIT" : number == SIGINT ? "SIGINT" : "SIGTERM",
 	        number == SIGQUIT ? "finishing what has begun" : "stopping");
 	g->asked = number;
-	zg_notify("STOPPING=1");
-	if (number == SIGQUIT)
-		zg_crew_drain(g->crew);
-	else
-		zg_crew_stop(g->crew);
+	if (g->ready)
+		end_crew(g);
 }
 
 /* As many descriptors as the configuration may need, if we may have them. */
@@ -146,16 +156,16 @@ static void raise_descriptors(const zg_conf_t *conf)
 		        (unsigned long long)r.rlim_cur);
 }
 
-static int write_pid(const char *path)
+static int write_pid(const char *path, zg_err_t *err)
 {
 	FILE *f = path ? fopen(path, "we") : NULL;
+	int rc;
 
 	if (!path)
 		return 0;
-	if (!f || fprintf(f, "%ld\n", (long)getpid()) < 0 || fclose(f) != 0) {
-		zg_error("pid: cannot write %s: %s", path, strerror(errno));
-		return -1;
-	}
+	rc = f ? fprintf(f, "%ld\n", (long)getpid()) : -1;
+	if ((f && fclose(f) != 0) || rc < 0)
+		return zg_err(err, "pid: cannot write %s: %s", path, strerror(errno));
 	return 0;
 }
 
@@ -176,7 +186,7 @@ static int open_gateway(struct gateway *g, zg_err_t *err)
 		.ready = on_ready, .failed = on_failed, .ended = on_ended, .ctx = g };
 
 	if (!(g->loop = zg_loop_new(err)) || zg_listen_open(&g->listeners, g->conf, err) != 0 ||
-	    !(g->zmq = zg_context_new(err)))
+	    write_pid(g->conf->gateway.pid, err) != 0 || !(g->zmq = zg_context_new(err)))
 		return -1;
 	if (watch_signals(g) != 0)
 		return zg_err(err, "cannot watch signals: %s", strerror(errno));
@@ -198,12 +208,9 @@ static int run(zg_conf_t *conf)
 	raise_descriptors(conf);
 	if (open_gateway(&g, &err) != 0) {
 		zg_error("%s", err.text);
-	} else if (write_pid(conf->gateway.pid) == 0) {
+	} else {
 		zg_loop_run(g.loop);
 		rc = g.failed ? 1 : 0;
-	} else {
-		zg_crew_stop(g.crew);
-		zg_loop_run(g.loop);
 	}
 	zg_crew_free(&g.crew);
 	for (size_t i = 0; i < ZG_COUNT_OF(g.signal); i++)

@@ -1,7 +1,6 @@
 #include "gateway/options.h"
 
 #include "config.h"
-#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -15,7 +14,7 @@ void zg_options_help(void)
 	     "       zgate -L [MODULE] | -v | -V | -h\n"
 	     "\n"
 	     "  -p PREFIX   what relative paths are relative to (" ZG_PREFIX ")\n"
-	     "  -c FILE     the configuration (PREFIX/conf/gateway.ini)\n"
+	     "  -c FILE     the configuration (conf/gateway.ini); relative to the prefix\n"
 	     "  -g S.K=V    sets a value over the file's, e.g. -g gateway.log_level=debug\n"
 	     "  -t          tests the configuration and exits\n"
 	     "  -T          prints the configuration in effect and exits\n"
@@ -26,17 +25,14 @@ void zg_options_help(void)
 	     "finish what it has begun.");
 }
 
-static int absolute(const char *path, char out[4096])
+static int absolute(const char *path, const char *base, char out[4096])
 {
-	char here[2048];
 	int n;
 
 	if (path[0] == '/')
 		n = snprintf(out, 4096, "%s", path);
-	else if (!getcwd(here, sizeof here))
-		return -1;
 	else
-		n = snprintf(out, 4096, "%s/%s", here, path);
+		n = snprintf(out, 4096, "%s/%s", base, path);
 	if (n >= 4096)
 		return -1;
 	while (n > 1 && out[n - 1] == '/')
@@ -46,14 +42,15 @@ static int absolute(const char *path, char out[4096])
 
 int zg_options_parse(zg_options_t *o, int argc, char **argv)
 {
-	const char *prefix = ZG_PREFIX, *file = NULL;
+	const char *prefix = ZG_PREFIX, *file = "conf/gateway.ini";
+	char here[4096];
 	size_t sets = 0;
 	int c;
 
 	*o = (zg_options_t){ .set = calloc((size_t)argc + 1, sizeof *o->set) };
 	if (!o->set)
 		return -1;
-	while ((c = getopt(argc, argv, "p:c:g:tTLvVh")) != -1) {
+	while ((c = getopt(argc, argv, ":p:c:g:tTLvVh")) != -1) {
 		switch (c) {
 		case 'p': prefix = optarg; break;
 		case 'c': file = optarg; break;
@@ -64,8 +61,11 @@ int zg_options_parse(zg_options_t *o, int argc, char **argv)
 		case 'v': o->action = ZG_VERSION_SHORT; break;
 		case 'V': o->action = ZG_VERSION_LONG; break;
 		case 'h': o->action = ZG_HELP; break;
+		case ':':
+			fprintf(stderr, "zgate: -%c needs a value; try `zgate -h`\n", optopt);
+			return -1;
 		default:
-			fprintf(stderr, "zgate: try `zgate -h`\n");
+			fprintf(stderr, "zgate: -%c is not an option; try `zgate -h`\n", optopt);
 			return -1;
 		}
 	}
@@ -75,10 +75,9 @@ int zg_options_parse(zg_options_t *o, int argc, char **argv)
 		fprintf(stderr, "zgate: \"%s\" is not an option; try `zgate -h`\n", argv[optind]);
 		return -1;
 	}
-	/* an own -c is relative to where one stands, the default to the prefix */
-	if (absolute(prefix, o->prefix) != 0 || (file && absolute(file, o->file) != 0) ||
-	    (!file && snprintf(o->file, sizeof o->file, "%s/conf/gateway.ini", o->prefix) >=
-	                      (int)sizeof o->file)) {
+	/* the prefix is relative to where one stands, all else to the prefix */
+	if (!getcwd(here, sizeof here) || absolute(prefix, here, o->prefix) != 0 ||
+	    absolute(file, o->prefix, o->file) != 0) {
 		fprintf(stderr, "zgate: the path is too long\n");
 		return -1;
 	}

@@ -14,7 +14,7 @@
 /* One TCP or IPC connection, from its monitor events. */
 struct link {
 	int fd;
-	bool joined;
+	bool joined, doubtful; /* doubtful: another may be the one that joined */
 };
 
 struct zg_monitor {
@@ -40,7 +40,7 @@ static void link_add(zg_monitor_t *m, int fd)
 		m->link = l;
 		m->room = room;
 	}
-	m->link[m->links++] = (struct link){ fd, false };
+	m->link[m->links++] = (struct link){ .fd = fd };
 }
 
 static struct link *link_find(zg_monitor_t *m, int fd)
@@ -59,9 +59,6 @@ static void link_drop(zg_monitor_t *m, struct link *l)
 	m->links--;
 }
 
-/* libzmq 4.3.4 does not say which connection's handshake succeeded. The oldest
- * unfinished one is right unless several are under way at once, and then only
- * a connection that fails later is mistaken. */
 static struct link *link_oldest_waiting(zg_monitor_t *m)
 {
 	for (size_t i = 0; i < m->links; i++)
@@ -70,29 +67,56 @@ static struct link *link_oldest_waiting(zg_monitor_t *m)
 	return NULL;
 }
 
-static void on_disconnected(zg_monitor_t *m, int fd, const char *address)
+/* libzmq 4.3.4 does not say which connection's handshake succeeded: the oldest
+ * unfinished one is taken, with doubt if there are others. */
+static void on_succeeded(zg_monitor_t *m, const char *address)
 {
-	struct link *l = link_find(m, fd), *waiting;
-	bool joined;
+	struct link *l = link_oldest_waiting(m);
 
 	if (!l)
 		return;
-	joined = l->joined;
-	if (m->failed && joined && (waiting = link_oldest_waiting(m))) {
-		/* the guess above was wrong: that one was the good connection */
-		waiting->joined = true;
-		joined = false;
-	}
+	l->joined = true;
+	l->doubtful = link_oldest_waiting(m) != NULL;
+	m->fn(m->ctx, ZG_MONITOR_JOINED, address);
+}
+
+static struct link *link_doubtful(zg_monitor_t *m)
+{
+	for (size_t i = 0; i < m->links; i++)
+		if (m->link[i].doubtful)
+			return &m->link[i];
+	return NULL;
+}
+
+/* A connection ended, its handshake having failed or not: settles doubts so
+ * that the number of joined links stays true. */
+static void on_disconnected(zg_monitor_t *m, int fd, const char *address)
+{
+	struct link *l = link_find(m, fd), *other;
+	bool failed = m->failed, left;
+
 	m->failed = false;
+	if (!l)
+		return;
+	left = l->joined;
+	if (left && (failed || l->doubtful) && (other = link_oldest_waiting(m))) {
+		other->joined = true; /* that one had joined, not this */
+		other->doubtful = false;
+		left = false;
+	} else if (!left && !failed && (other = link_doubtful(m))) {
+		other->joined = other->doubtful = false; /* this one had */
+		left = true;
+	} else if (!left && !failed) {
+		/* libzmq reports nothing else when the peer's socket type does not fit */
+		m->fn(m->ctx, ZG_MONITOR_WRONG_TYPE, address);
+	}
 	link_drop(m, l);
-	if (joined)
+	if (left)
 		m->fn(m->ctx, ZG_MONITOR_LEFT, address);
 }
 
 static void on_event(zg_monitor_t *m, unsigned event, unsigned value, const char *address)
 {
-	struct link *l;
-
 	switch (event) {
 	case ZMQ_EVENT_CONNECTED:
 	case ZMQ_EVENT_ACCEPTED:
@@ -100,21 +124,12 @@ static void on_event(zg_monitor_t *m, unsigned event, unsigned value, const char
 			link_add(m, (int)value);
 		break;
 	case ZMQ_EVENT_HANDSHAKE_SUCCEEDED:
-		if ((l = link_oldest_waiting(m)))
-			l->joined = true;
-		m->fn(m->ctx, ZG_MONITOR_JOINED, address);
+		on_succeeded(m, address);
 		break;
 	case ZMQ_EVENT_CONNECT_RETRIED:
 		m->fn(m->ctx, ZG_MONITOR_RETRYING, address);
 		break;
 	case ZMQ_EVENT_HANDSHAKE_FAILED_PROTOCOL:
-		m->failed = true;
-		/* what libzmq says when the Socket-Type in the peer's READY does not fit */
-		m->fn(m->ctx,
-		      value == ZMQ_PROTOCOL_ERROR_ZMTP_INVALID_METADATA ? ZG_MONITOR_WRONG_TYPE
-		                                                        : ZG_MONITOR_BAD_PEER,
-		      address);
-		break;
 	case ZMQ_EVENT_HANDSHAKE_FAILED_NO_DETAIL:
 	case ZMQ_EVENT_HANDSHAKE_FAILED_AUTH:
 		m->failed = true;

@@ -10,6 +10,7 @@
 
 #define FRAMES_MAX 64  /* a message of more is discarded and counted */
 #define BURST      256 /* messages read before other sockets get their turn */
+#define RETRY_MS   1000
 
 static const struct kind {
 	int zmq;
@@ -39,6 +40,8 @@ struct zg_socket {
 	zg_defer_t serve;
 	zg_monitor_t *monitor;
 	unsigned peers;
+	zg_timer_t *retry; /* made when first needed */
+	bool *refused;     /* parallel to opt.endpoint: to be connected anew */
 	bool paused, wants_write;
 	enum condition condition;
 	const char *peer_type; /* during the message callback */
@@ -142,11 +145,42 @@ static void tell(zg_socket_t *s, enum condition c, const char *address)
 		zg_info("%s: %s: nobody answers at %s yet; trying on", s->in->name, s->opt.name,
 		        address);
 	else if (news && c == WRONG_TYPE)
-		zg_warn("%s: %s: a peer of the wrong type at %s was refused: a %s socket needs %s",
+		zg_warn("%s: %s: a peer of the wrong type at %s was refused (or it is no ZeroMQ program): a %s "
+		        "socket needs %s",
 		        s->in->name, s->opt.name, address, s->kind->name, s->kind->wants);
 	else if (news && c == BAD_PEER)
 		zg_warn("%s: %s: the handshake with a peer at %s failed; is it a ZeroMQ program?",
 		        s->in->name, s->opt.name, address);
+}
+
+/* After a handshake that failed, libzmq gives a connecting endpoint up for
+ * good; but the right peer may come there later. */
+static void on_retry(void *ctx)
+{
+	zg_socket_t *s = ctx;
+
+	for (size_t i = 0; i < s->opt.endpoints; i++) {
+		const char *address = s->opt.endpoint[i].address;
+
+		if (!s->refused[i])
+			continue;
+		s->refused[i] = false;
+		zmq_disconnect(s->zmq, address);
+		zmq_connect(s->zmq, address);
+	}
+	zg_defer(s->in->loop, &s->serve);
+}
+
+static void retry_later(zg_socket_t *s, const char *address)
+{
+	for (size_t i = 0; i < s->opt.endpoints; i++)
+		if (!s->opt.endpoint[i].bind &&
+		    (s->opt.endpoints == 1 || strcmp(s->opt.endpoint[i].address, address) == 0))
+			s->refused[i] = true;
+	if (!s->retry)
+		s->retry = zg_timer_add(s->in->loop, on_retry, s);
+	if (s->retry)
+		zg_timer_set(s->retry, RETRY_MS);
 }
 
 static void on_monitor(void *ctx, zg_monitor_event_t event, const char *address)
@@ -179,10 +213,12 @@ static void on_monitor(void *ctx, zg_monitor_event_t event, const char *address)
 	case ZG_MONITOR_WRONG_TYPE:
 		s->handshakes_failed++;
 		tell(s, WRONG_TYPE, address);
+		retry_later(s, address);
 		break;
 	case ZG_MONITOR_BAD_PEER:
 		s->handshakes_failed++;
 		tell(s, BAD_PEER, address);
+		retry_later(s, address);
 		break;
 	}
 	zg_defer(s->in->loop, &s->serve);
@@ -238,8 +274,9 @@ zg_socket_t *zg_socket_open(zg_instance_t *in, const zg_socket_options_t *option
 	size_t size = sizeof(int);
 	int fd;
 
-	if (!s) {
+	if (!s || !(s->refused = calloc(options->endpoints + 1, sizeof *s->refused))) {
 		zg_err(err, "out of memory");
+		free(s);
 		return NULL;
 	}
 	s->in = in;
@@ -280,11 +317,13 @@ void zg_socket_close(zg_socket_t **handle, int linger_ms)
 	zg_list_remove(&s->link);
 	zg_defer_cancel(&s->serve);
 	zg_io_remove(&s->io);
+	zg_timer_remove(&s->retry);
 	zg_monitor_free(&s->monitor);
 	if (s->zmq) {
 		set_int(s, ZMQ_LINGER, linger_ms);
 		zmq_close(s->zmq);
 	}
+	free(s->refused);
 	free(s);
 }
 
