@@ -1,0 +1,67 @@
+#include "pipeline.h"
+#include <errno.h>
+#include <openssl/evp.h>
+
+/* The length of the UTF-8 sequence that s begins with, 0 if it is none. */
+static size_t sequence(zg_str_t s)
+{
+	for (size_t n = 1; n <= 4 && n <= s.n; n++)
+		if (zg_utf8_valid(zg_str_n(s.p, n)))
+			return n;
+	return 0;
+}
+
+/* File names come in whatever the client's system uses; JSON is UTF-8 (RFC
+ * 8259, 8.1). Each byte that fits nothing becomes U+FFFD. */
+static int add_repaired(zg_buf_t *b, zg_str_t s)
+{
+	zg_buf_t clean = ZG_BUF(s.n * 3);
+	int rc = 0;
+
+	while (rc == 0 && s.n) {
+		size_t n = sequence(s);
+
+		rc = n ? zg_buf_add(&clean, s.p, n) : zg_buf_add_str(&clean, ZG_STR("\xef\xbf\xbd"));
+		n += !n;
+		s = zg_str_n(s.p + n, s.n - n);
+	}
+	if (rc == 0)
+		rc = zg_buf_add_json(b, zg_buf_str(&clean));
+	zg_buf_free(&clean);
+	return rc;
+}
+
+static int add_text(zg_buf_t *b, const char *name, zg_str_t s)
+{
+	if (zg_buf_printf(b, ",\"%s\":", name) < 0)
+		return -1;
+	if (!s.p)
+		return zg_buf_add_str(b, ZG_STR("null"));
+	return zg_utf8_valid(s) ? zg_buf_add_json(b, s) : add_repaired(b, s);
+}
+
+static int add_sha256(zg_buf_t *b, zg_str_t body)
+{
+	unsigned char digest[EVP_MAX_MD_SIZE];
+	unsigned n = 0;
+
+	/* fails only when out of memory */
+	if (EVP_Digest(body.n ? body.p : "", body.n, digest, &n, EVP_sha256(), NULL) != 1) {
+		errno = ENOMEM;
+		return -1;
+	}
+	for (unsigned i = 0; i < n; i++)
+		if (zg_buf_printf(b, "%02x", digest[i]) < 0)
+			return -1;
+	return 0;
+}
+
+int zg_meta_add(zg_buf_t *b, const char *id, const struct pipeline_file *file)
+{
+	return zg_buf_printf(b, "{\"id\":\"%s\"", id) < 0 ||
+	       add_text(b, "filename", file->filename) < 0 ||
+	       add_text(b, "content_type", file->content_type) < 0 ||
+	       zg_buf_printf(b, ",\"bytes\":%zu,\"sha256\":\"", file->body.n) < 0 ||
+	       add_sha256(b, file->body) < 0 ||
+	       zg_buf_add_str(b, ZG_STR("\"}")) < 0 ? -1 : 0;
+}

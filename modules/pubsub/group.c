@@ -1,0 +1,336 @@
+#include "pubsub.h"
+#include <errno.h>
+#include <stdlib.h>
+
+/* ---- topics and sets of them ---- */
+
+static zg_str_t text_of(const struct pubsub_topic *t)
+{
+	return zg_str_n(t->text, t->len);
+}
+
+/* The topic with one reference more. NULL: errno ENOSPC or ENOMEM. */
+static struct pubsub_topic *topic_ref(struct pubsub *p, zg_str_t text)
+{
+	struct pubsub_topic *t = zg_map_get(&p->topics, text);
+
+	if (!t) {
+		t = malloc(sizeof *t + text.n);
+		if (!t)
+			return NULL;
+		t->refs = 0;
+		t->len = text.n;
+		if (text.n > 0)
+			memcpy(t->text, text.p, text.n);
+		if (zg_map_put(&p->topics, text, t, NULL) != 0) {
+			free(t);
+			return NULL;
+		}
+	}
+	t->refs++;
+	return t;
+}
+
+static void topic_unref(struct pubsub *p, struct pubsub_topic *t)
+{
+	if (--t->refs > 0)
+		return;
+	zg_map_del(&p->topics, text_of(t));
+	free(t);
+}
+
+/* Where t is in the set, or would be. */
+static size_t set_find(const struct pubsub_set *s, const struct pubsub_topic *t)
+{
+	size_t low = 0, high = s->n;
+
+	while (low < high) {
+		size_t middle = (low + high) / 2;
+
+		if ((uintptr_t)s->item[middle] < (uintptr_t)t)
+			low = middle + 1;
+		else
+			high = middle;
+	}
+	return low;
+}
+
+static void set_ref(const struct pubsub_set *s)
+{
+	for (size_t i = 0; i < s->n; i++)
+		s->item[i]->refs++;
+}
+
+static void set_unref(struct pubsub *p, struct pubsub_set *s)
+{
+	for (size_t i = 0; i < s->n; i++)
+		topic_unref(p, s->item[i]);
+	s->n = 0;
+}
+
+/* The next item of a, from *i on, that b has not; *k follows in b. NULL: none. */
+static const struct pubsub_topic *set_only_in(const struct pubsub_set *a, const struct pubsub_set *b,
+                                              size_t *i, size_t *k)
+{
+	while (*i < a->n) {
+		const struct pubsub_topic *t = a->item[(*i)++];
+
+		while (*k < b->n && (uintptr_t)b->item[*k] < (uintptr_t)t)
+			(*k)++;
+		if (*k == b->n || b->item[*k] != t)
+			return t;
+	}
+	return NULL;
+}
+
+/* ---- the trie and the subscriptions upstream ---- */
+
+static int add_prefix(struct pubsub *p, zg_str_t prefix, void *subscriber)
+{
+	int added = zg_trie_add(p->trie, prefix, subscriber);
+
+	if (added < 0)
+		return -1;
+	if (added == 1 && zg_socket_subscribe(p->sub, prefix) != 0) {
+		zg_trie_remove(p->trie, prefix, subscriber);
+		errno = ENOMEM;
+		return -1;
+	}
+	p->counts->subscriptions = zg_trie_prefixes(p->trie);
+	return 0;
+}
+
+static void remove_prefix(struct pubsub *p, zg_str_t prefix, void *subscriber)
+{
+	if (zg_trie_remove(p->trie, prefix, subscriber) == 1)
+		zg_socket_unsubscribe(p->sub, prefix);
+	p->counts->subscriptions = zg_trie_prefixes(p->trie);
+}
+
+/* "" is everything that the configuration allows. */
+static bool means_all(const struct pubsub *p, const struct pubsub_topic *t)
+{
+	return t->len == 0 && p->conf->topics.count > 0;
+}
+
+static int attach(struct pubsub *p, struct pubsub_group *g, const struct pubsub_topic *t)
+{
+	if (!means_all(p, t))
+		return add_prefix(p, text_of(t), &g->by_name);
+	for (size_t i = 0; i < p->conf->topics.count; i++)
+		if (add_prefix(p, zg_str(p->conf->topics.item[i]), &g->by_all) != 0)
+			return -1;
+	return 0;
+}
+
+/* Also what was attached in part, or not at all. */
+static void detach(struct pubsub *p, struct pubsub_group *g, const struct pubsub_topic *t)
+{
+	if (!means_all(p, t))
+		remove_prefix(p, text_of(t), &g->by_name);
+	else
+		for (size_t i = 0; i < p->conf->topics.count; i++)
+			remove_prefix(p, zg_str(p->conf->topics.item[i]), &g->by_all);
+}
+
+bool pubsub_allowed(const struct pubsub *p, zg_str_t topic)
+{
+	const zg_list_t *list = &p->conf->topics;
+
+	for (size_t i = 0; i < list->count; i++)
+		if (zg_str_starts(topic, zg_str(list->item[i])))
+			return true;
+	return list->count == 0 || topic.n == 0;
+}
+
+/* ---- groups ---- */
+
+struct key {
+	uintptr_t word[1 + PUBSUB_SHARED_MAX];
+};
+
+/* The key of the group with that encoding and these topics; n == 0: such a
+ * group is not shared, so that joining and leaving it stays cheap. */
+static zg_str_t make_key(struct key *key, enum pubsub_encoding encoding, const struct pubsub_set *s)
+{
+	if (s->n > PUBSUB_SHARED_MAX)
+		return ZG_STR_NONE;
+	key->word[0] = encoding;
+	for (size_t i = 0; i < s->n; i++)
+		key->word[1 + i] = (uintptr_t)s->item[i];
+	return zg_str_n(key->word, (1 + s->n) * sizeof *key->word);
+}
+
+static void register_group(struct pubsub *p, struct pubsub_group *g)
+{
+	struct key key;
+	zg_str_t k = make_key(&key, g->encoding, &g->topics);
+
+	/* without memory for it: one that newcomers do not find works as well */
+	if (k.n > 0)
+		zg_map_put(&p->groups, k, g, NULL);
+}
+
+static void unregister_group(struct pubsub *p, struct pubsub_group *g)
+{
+	struct key key;
+	zg_str_t k = make_key(&key, g->encoding, &g->topics);
+
+	if (k.n > 0 && zg_map_get(&p->groups, k) == g)
+		zg_map_del(&p->groups, k);
+}
+
+/* Gives the group the topics that are wanted. -1 and errno: nothing changed. */
+static int refit(struct pubsub *p, struct pubsub_group *g)
+{
+	struct pubsub_set to = { malloc(p->wanted.n * sizeof *to.item + 1), p->wanted.n };
+	const struct pubsub_topic *t;
+	size_t i = 0, k = 0;
+	int why;
+
+	if (!to.item)
+		return -1;
+	while ((t = set_only_in(&p->wanted, &g->topics, &i, &k))) {
+		if (attach(p, g, t) == 0)
+			continue;
+		why = errno;
+		for (i = k = 0; (t = set_only_in(&p->wanted, &g->topics, &i, &k));)
+			detach(p, g, t);
+		free(to.item);
+		errno = why;
+		return -1;
+	}
+	for (i = k = 0; (t = set_only_in(&g->topics, &p->wanted, &i, &k));)
+		detach(p, g, t);
+	unregister_group(p, g);
+	set_unref(p, &g->topics);
+	free(g->topics.item);
+	if (to.n > 0)
+		memcpy(to.item, p->wanted.item, to.n * sizeof *to.item);
+	set_ref(&to);
+	g->topics = to;
+	register_group(p, g);
+	return 0;
+}
+
+static void group_free(struct pubsub *p, struct pubsub_group *g)
+{
+	for (size_t i = 0; i < g->topics.n; i++)
+		detach(p, g, g->topics.item[i]);
+	unregister_group(p, g);
+	zg_fanout_free(&g->fanout);
+	set_unref(p, &g->topics);
+	free(g->topics.item);
+	free(g);
+}
+
+/* A group with the topics that are wanted. */
+static struct pubsub_group *group_new(struct pubsub *p, enum pubsub_encoding encoding)
+{
+	struct pubsub_group *g = calloc(1, sizeof *g);
+	int why;
+
+	if (!g)
+		return NULL;
+	g->encoding = encoding;
+	g->by_name = g->by_all = g;
+	zg_fanout_init(&g->fanout, p->in->loop);
+	if (refit(p, g) == 0)
+		return g;
+	why = errno;
+	group_free(p, g);
+	errno = why;
+	return NULL;
+}
+
+/* ---- changing what a client receives ---- */
+
+void pubsub_want(struct pubsub *p, const struct pubsub_client *c)
+{
+	p->wanted.n = 0;
+	if (!c->group)
+		return;
+	p->wanted.n = c->group->topics.n;
+	if (p->wanted.n > 0)
+		memcpy(p->wanted.item, c->group->topics.item, p->wanted.n * sizeof *p->wanted.item);
+	set_ref(&p->wanted);
+}
+
+int pubsub_want_add(struct pubsub *p, zg_str_t topic)
+{
+	struct pubsub_set *s = &p->wanted;
+	struct pubsub_topic *t = topic_ref(p, topic);
+	size_t at;
+
+	if (!t)
+		return -1;
+	at = set_find(s, t);
+	if (at < s->n && s->item[at] == t) {
+		topic_unref(p, t);
+		return 0;
+	}
+	if (s->n == PUBSUB_V1_MAX) {
+		topic_unref(p, t);
+		errno = ENOSPC;
+		return -1;
+	}
+	memmove(s->item + at + 1, s->item + at, (s->n - at) * sizeof *s->item);
+	s->item[at] = t;
+	s->n++;
+	return 0;
+}
+
+void pubsub_want_drop(struct pubsub *p, zg_str_t topic)
+{
+	struct pubsub_set *s = &p->wanted;
+	struct pubsub_topic *t = zg_map_get(&p->topics, topic);
+	size_t at = t ? set_find(s, t) : s->n;
+
+	if (at == s->n || s->item[at] != t)
+		return;
+	memmove(s->item + at, s->item + at + 1, (s->n - at - 1) * sizeof *s->item);
+	s->n--;
+	topic_unref(p, t);
+}
+
+static void move(struct pubsub *p, struct pubsub_client *c, struct pubsub_group *to)
+{
+	pubsub_leave(p, c);
+	zg_fanout_join(&to->fanout, c->ws);
+	c->group = to;
+}
+
+int pubsub_settle(struct pubsub *p, struct pubsub_client *c)
+{
+	struct pubsub_group *was = c->group, *to;
+	struct key key;
+	zg_str_t k = make_key(&key, c->encoding, &p->wanted);
+	int rc = 0;
+
+	to = k.n > 0 ? zg_map_get(&p->groups, k) : NULL;
+	if (!to && was && was->fanout.count == 1) {
+		rc = refit(p, was);
+		/* leaving flushes: what was received for the old topics goes first */
+		zg_fanout_leave(&was->fanout, c->ws);
+		zg_fanout_join(&was->fanout, c->ws);
+	} else if (to || (to = group_new(p, c->encoding))) {
+		if (to != was)
+			move(p, c, to);
+	} else {
+		rc = -1;
+	}
+	set_unref(p, &p->wanted);
+	return rc;
+}
+
+void pubsub_leave(struct pubsub *p, struct pubsub_client *c)
+{
+	struct pubsub_group *g = c->group;
+
+	if (!g)
+		return;
+	c->group = NULL;
+	zg_fanout_leave(&g->fanout, c->ws);
+	if (g->fanout.count == 0)
+		group_free(p, g);
+}

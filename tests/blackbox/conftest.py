@@ -1,0 +1,15 @@
+"""Fixtures of the black-box tests; harness.py says how to use them."""
+import os
+import sys
+
+import pytest
+
+sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+pytest.register_assert_rewrite("clients", "harness")
+
+from harness import BINARY, gateway, time_limit, worker_process, zmq_context  # noqa: E402,F401
+
+
+def pytest_sessionstart(session):
+    if not os.access(BINARY, os.X_OK):
+        pytest.exit(f"{BINARY} is not there: run make first, or set ZGATE", returncode=2)
