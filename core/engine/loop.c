@@ -13,7 +13,7 @@ struct zg_loop {
 	zg_link_t deferred;
 	pthread_mutex_t lock; /* guards posted and stopping */
 	zg_link_t posted;
-	bool stopping;
+	bool stopping, ended;
 };
 
 struct zg_io {
@@ -135,13 +135,11 @@ void zg_loop_stop(zg_loop_t *loop)
 	uv_async_send(&loop->wake);
 }
 
-void zg_loop_free(zg_loop_t **handle)
+void zg_loop_end(zg_loop_t *loop)
 {
-	zg_loop_t *loop = *handle;
-
-	if (!loop)
+	if (loop->ended)
 		return;
-	*handle = NULL;
+	loop->ended = true;
 	run_posted(&loop->wake);
 	run_deferred(&loop->check);
 	uv_close((uv_handle_t *)&loop->wake, NULL);
@@ -150,6 +148,16 @@ void zg_loop_free(zg_loop_t **handle)
 	/* uv_stop may still be pending: run until nothing is left, whatever it says */
 	while (uv_run(&loop->uv, UV_RUN_DEFAULT) != 0)
 		;
+}
+
+void zg_loop_free(zg_loop_t **handle)
+{
+	zg_loop_t *loop = *handle;
+
+	if (!loop)
+		return;
+	*handle = NULL;
+	zg_loop_end(loop);
 	uv_loop_close(&loop->uv);
 	pthread_mutex_destroy(&loop->lock);
 	free(loop);

@@ -19,9 +19,10 @@ typedef void (*zg_fn)(void *ctx);
 zg_loop_t *zg_loop_new(zg_err_t *err);
 void zg_loop_run(zg_loop_t *loop);  /* returns after zg_loop_stop */
 void zg_loop_stop(zg_loop_t *loop); /* any thread */
-/* Lets closing handles finish, then frees; every handle must have been
- * removed. */
-void zg_loop_free(zg_loop_t **loop);
+/* Lets closing handles and work on the pool finish; every handle must have been
+ * removed. After it, only libraries that shared the loop may still touch it. */
+void zg_loop_end(zg_loop_t *loop);
+void zg_loop_free(zg_loop_t **loop); /* ends it first if need be */
 uint64_t zg_loop_now(const zg_loop_t *loop); /* ms, monotonic, as of this turn of the loop */
 void *zg_loop_uv(zg_loop_t *loop);           /* uv_loop_t, for libwebsockets */
 

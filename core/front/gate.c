@@ -390,8 +390,10 @@ fail:
 void zg_gate_stop_accepting(zg_gate_t *g)
 {
 	g->accepting = false;
-	for (size_t i = 0; i < g->ears; i++)
+	for (size_t i = 0; i < g->ears; i++) {
 		zg_io_remove(&g->ear[i].io);
+		shutdown(g->ear[i].fd, SHUT_RDWR); /* newcomers are refused, not left waiting */
+	}
 	g->ears = 0;
 }
 

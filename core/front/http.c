@@ -91,6 +91,12 @@ static void on_late(zg_http_t *h, zg_timeq_t *q, zg_conn_t *c)
 		zg_http_doom(h, c, &no);
 		return;
 	}
+	if (c->req && c->req->state == ZG_HTTP_QUEUED)
+		return; /* the kernel watches the answer leave: TCP_USER_TIMEOUT */
+	if (c->req && c->req->state == ZG_HTTP_WAITING) {
+		zg_http_broken(h, c);
+		return;
+	}
 	if (q == &h->idle)
 		h->w->counts.timeouts_idle++;
 	else if (q == &h->head)
@@ -334,9 +340,11 @@ void zg_http_broken(zg_http_t *h, zg_conn_t *c)
 
 void zg_http_half_closed(zg_http_t *h, zg_conn_t *c)
 {
-	/* libmicrohttpd 0.9.75 does not act on the end in the middle of a body */
+	/* libmicrohttpd 0.9.75 does not act on the end in the middle of a body, nor
+	 * while it is suspended. A closed socket and a half-closed one look alike:
+	 * a client that has not got its answer in a moment is taken to be gone */
 	c->half_closed = true;
-	if (zg_timeq_armed(&c->deadline))
+	if (c->req || zg_timeq_armed(&c->deadline))
 		zg_http_arm(h, &h->doomed, c);
 }
 

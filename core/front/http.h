@@ -18,8 +18,8 @@ zg_http_t *zg_http_new(zg_worker_t *w, zg_err_t *err);
 void zg_http_adopt(zg_http_t *h, zg_conn_t *c);
 /* The connection broke (error or hang-up): a request that waits is cancelled. */
 void zg_http_broken(zg_http_t *h, zg_conn_t *c);
-/* The client has finished sending. What it has asked for is still answered, but
- * a head or body that is not whole by now is given up soon. */
+/* The client has finished sending, or has gone: TCP does not tell which. What
+ * is answered within 2 s still goes out; then its request is cancelled. */
 void zg_http_half_closed(zg_http_t *h, zg_conn_t *c);
 /* Closes the connections that are between requests. */
 void zg_http_drain(zg_http_t *h);

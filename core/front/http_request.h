@@ -36,7 +36,7 @@ typedef struct zg_http_request {
 	zg_refusal_t no;
 	struct MHD_Response *response;
 	unsigned status;
-	struct { char *name, *value; } extra[8];
+	struct { char *name, *value; } extra[32];
 	unsigned extras;
 	zg_str_t origin;   /* borrowed from libmicrohttpd */
 	char id[65], remote[64];

@@ -174,7 +174,8 @@ static void dispatch(zg_http_t *h, zg_http_request_t *r)
 	bool refused = r->state == ZG_HTTP_SWALLOW;
 	char allow[64];
 
-	zg_timeq_disarm(&r->conn->deadline);
+	if (!r->conn->half_closed)
+		zg_timeq_disarm(&r->conn->deadline);
 	r->state = ZG_HTTP_WAITING;
 	h->in_flight++;
 	if (in)

@@ -66,8 +66,11 @@ void zg_ws_client_kill(zg_ws_client_t *c)
 	c->dead = true;
 	/* under a foreign loop, lws_set_timeout works from lws's own callbacks only;
 	 * this it notices wherever it comes from */
-	if (c->wsi)
-		shutdown(lws_get_socket_fd(c->wsi), SHUT_RDWR);
+	if (!c->wsi)
+		return;
+	if (c->paused) /* or lws would not look */
+		lws_rx_flow_control(c->wsi, 1);
+	shutdown(lws_get_socket_fd(c->wsi), SHUT_RDWR);
 }
 
 void zg_ws_client_write(zg_ws_client_t *c, const unsigned char *frames, size_t n)
@@ -152,6 +155,8 @@ int zg_ws_send(zg_ws_t *ws, zg_msg_t *m)
 		if (!blocked(c) && !c->dead) {
 			zg_ws_client_write(c, m->data, m->len);
 			counts->ws_delivered += m->units;
+			if (blocked(c))
+				want_writable(c); /* the module hears when it has left */
 			return 0;
 		}
 	}
@@ -204,6 +209,7 @@ void zg_ws_pause(zg_ws_t *ws)
 {
 	zg_ws_client_t *c = zg_ws_client(ws);
 
+	c->paused = true;
 	if (c->wsi)
 		lws_rx_flow_control(c->wsi, 0);
 }
@@ -212,6 +218,7 @@ void zg_ws_resume(zg_ws_t *ws)
 {
 	zg_ws_client_t *c = zg_ws_client(ws);
 
+	c->paused = c->waits_pong = false;
 	if (c->wsi)
 		lws_rx_flow_control(c->wsi, 1);
 }

@@ -19,6 +19,7 @@ typedef struct zg_ws_client {
 	zg_buf_t rx;              /* a message arriving in pieces */
 	zg_timeq_entry_t ping, end; /* end: the closing handshake must be over */
 	bool waits_pong, waits_writable, rx_text;
+	bool paused;              /* not read, so its pongs are not seen */
 	bool closing, dead;       /* dead: lws_write failed; its close comes soon */
 	uint16_t close_code;
 	char close_reason[124];

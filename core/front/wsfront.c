@@ -45,7 +45,8 @@ static int fail(struct lws *wsi, unsigned code, const char *reason)
 static int on_receive(zg_ws_client_t *c, struct lws *wsi, const char *data, size_t n)
 {
 	zg_instance_t *in = c->pub.to;
-	bool whole = lws_is_final_fragment(wsi) && lws_remaining_packet_payload(wsi) == 0;
+	size_t rest = lws_remaining_packet_payload(wsi); /* of this frame */
+	bool whole = lws_is_final_fragment(wsi) && rest == 0;
 	zg_str_t message = zg_str_n(data, n);
 
 	c->waits_pong = false;
@@ -55,7 +56,7 @@ static int on_receive(zg_ws_client_t *c, struct lws *wsi, const char *data, size
 		zg_buf_clear(&c->rx);
 		c->rx_text = !lws_frame_is_binary(wsi);
 	}
-	if (c->rx.len + n > in->location->max_body)
+	if (rest > in->location->max_body || c->rx.len + n + rest > in->location->max_body)
 		return fail(wsi, 1009, "the message is larger than max_body");
 	if (!whole || c->rx.len > 0) {
 		if (zg_buf_add(&c->rx, data, n) != 0)
@@ -216,7 +217,7 @@ static void ping(zg_wsfront_t *f, zg_ws_client_t *c)
 {
 	static const unsigned char frame[] = { 0x89, 0x00 };
 
-	if (c->waits_pong) {
+	if (c->waits_pong && !c->paused) {
 		c->pub.to->common->ws_slow_closed++;
 		zg_ws_client_kill(c);
 		return;
@@ -451,6 +452,7 @@ zg_wsfront_t *zg_wsfront_new(zg_worker_t *w, zg_err_t *err)
 	    !(f->linger = zg_linger_new(w->loop))) {
 		zg_err(err, "libwebsockets does not start; is libwebsockets-evlib-uv installed?");
 		zg_wsfront_stop(f);
+		zg_loop_end(w->loop);
 		zg_wsfront_free(&f);
 		return NULL;
 	}
@@ -482,6 +484,9 @@ void zg_wsfront_free(zg_wsfront_t **f)
 {
 	if (!*f)
 		return;
+	/* with a foreign loop the second call frees what the first has closed */
+	if ((*f)->lws)
+		lws_context_destroy((*f)->lws);
 	free((*f)->pings);
 	free(*f);
 	*f = NULL;

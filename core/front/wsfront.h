@@ -22,7 +22,7 @@ int zg_wsfront_adopt(zg_wsfront_t *f, zg_conn_t *c, const zg_head_t *head, const
 /* Starts closing every WebSocket with 1001. */
 void zg_wsfront_drain(zg_wsfront_t *f);
 /* Closes all at once. Modules hear of each (ws_close). libwebsockets ends
- * only when the loop has run empty: free the loop, then the front. */
+ * only when the loop has run empty: so stop, zg_loop_end, free. */
 void zg_wsfront_stop(zg_wsfront_t *f);
 void zg_wsfront_free(zg_wsfront_t **f);
 

@@ -12,6 +12,7 @@
 #include <string.h>
 
 #define DRAIN_LOOK_MS 20
+#define STOP_MS       250 /* for WebSockets to be told, on a quick stop */
 
 struct zg_crew {
 	zg_worker_t w;
@@ -22,6 +23,7 @@ struct zg_crew {
 	pthread_t thread;
 	zg_timer_t *drain_timer;
 	uint64_t drain_until;
+	bool quick; /* requests in flight are not waited for */
 	zg_location_counts_t *counts; /* of all locations */
 	zg_err_t err;
 };
@@ -146,8 +148,10 @@ static void close_all(zg_crew_t *crew)
 	zg_gate_free(&crew->gate);
 	zg_timer_remove(&crew->drain_timer);
 	/* libwebsockets' handles and work on the thread pool end here */
-	zg_loop_free(&w->loop);
+	if (w->loop)
+		zg_loop_end(w->loop);
 	zg_wsfront_free(&w->ws);
+	zg_loop_free(&w->loop);
 	instances_each(crew, instance_free);
 	free(w->location);
 	free(w->service);
@@ -225,13 +229,6 @@ zg_crew_t *zg_crew_start(const zg_conf_t *conf, const zg_listeners_t *listeners,
 
 /* ---- ending: these run on the worker's thread ---- */
 
-static void stop_now(void *ctx)
-{
-	zg_crew_t *crew = ctx;
-
-	zg_loop_stop(crew->w.loop);
-}
-
 static uint64_t websockets_open(const zg_crew_t *crew)
 {
 	uint64_t n = 0;
@@ -247,38 +244,56 @@ static void look_if_drained(void *ctx)
 	unsigned requests = zg_http_in_flight(crew->w.http);
 	uint64_t sockets = websockets_open(crew);
 
-	if (requests + sockets > 0 && zg_loop_now(crew->w.loop) < crew->drain_until) {
+	if (sockets + (crew->quick ? 0 : requests) > 0 &&
+	    zg_loop_now(crew->w.loop) < crew->drain_until) {
 		zg_timer_set(crew->drain_timer, DRAIN_LOOK_MS);
 		return;
 	}
 	if (requests + sockets > 0)
-		zg_warn("shutdown_timeout passed: %u requests are answered 503 and %llu WebSockets cut off",
-		        requests, (unsigned long long)sockets);
+		zg_warn("%u requests in flight are answered 503, %llu WebSockets are cut off", requests,
+		        (unsigned long long)sockets);
 	zg_loop_stop(crew->w.loop);
 }
 
-static void drain(void *ctx)
+static void end_within(zg_crew_t *crew, uint64_t ms)
 {
-	zg_crew_t *crew = ctx;
+	uint64_t until = zg_loop_now(crew->w.loop) + ms;
 
-	if (crew->w.draining)
-		return;
-	crew->w.draining = true;
-	crew->drain_until = zg_loop_now(crew->w.loop) + crew->w.conf->gateway.shutdown_timeout;
-	zg_gate_stop_accepting(crew->gate);
-	instances_each(crew, instance_drain);
-	zg_wsfront_drain(crew->w.ws);
-	zg_http_drain(crew->w.http);
-	crew->drain_timer = zg_timer_add(crew->w.loop, look_if_drained, crew);
+	if (!crew->w.draining) {
+		crew->w.draining = true;
+		crew->drain_until = until;
+		zg_gate_stop_accepting(crew->gate);
+		instances_each(crew, instance_drain);
+		zg_wsfront_drain(crew->w.ws);
+		zg_http_drain(crew->w.http);
+		crew->drain_timer = zg_timer_add(crew->w.loop, look_if_drained, crew);
+	}
+	if (until < crew->drain_until)
+		crew->drain_until = until;
 	if (crew->drain_timer)
 		look_if_drained(crew);
 	else
 		zg_loop_stop(crew->w.loop);
 }
 
+static void stop(void *ctx)
+{
+	zg_crew_t *crew = ctx;
+
+	crew->quick = true;
+	end_within(crew, STOP_MS);
+}
+
+static void drain(void *ctx)
+{
+	zg_crew_t *crew = ctx;
+
+	end_within(crew, crew->w.conf->gateway.shutdown_timeout);
+}
+
 void zg_crew_stop(zg_crew_t *crew)
 {
-	zg_loop_post(crew->w.loop, stop_now, crew);
+	zg_loop_post(crew->w.loop, stop, crew);
 }
 
 void zg_crew_drain(zg_crew_t *crew)

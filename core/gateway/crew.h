@@ -21,7 +21,8 @@ typedef struct zg_crew_events {
 /* Borrows everything. -1: not even a thread could be made. */
 zg_crew_t *zg_crew_start(const zg_conf_t *conf, const zg_listeners_t *listeners, void *zmq,
                          zg_loop_t *main_loop, const zg_crew_events_t *events, zg_err_t *err);
-/* Answers what waits with 503 and ends. */
+/* Answers what waits with 503, closes WebSockets with 1001 and ends, within a
+ * fraction of a second; also cuts a drain short. */
 void zg_crew_stop(zg_crew_t *crew);
 /* Accepts nothing more, finishes what is in flight within shutdown_timeout,
  * closes WebSockets with 1001, then ends. */

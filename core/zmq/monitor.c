@@ -108,7 +108,7 @@ static void on_disconnected(zg_monitor_t *m, int fd, const char *address)
 		left = true;
 	} else if (!left && !failed) {
 		/* libzmq reports nothing else when the peer's socket type does not fit */
-		m->fn(m->ctx, ZG_MONITOR_WRONG_TYPE, address);
+		m->fn(m->ctx, ZG_MONITOR_REFUSED, address);
 	}
 	link_drop(m, l);
 	if (left)
@@ -133,7 +133,7 @@ static void on_event(zg_monitor_t *m, unsigned event, unsigned value, const char
 	case ZMQ_EVENT_HANDSHAKE_FAILED_NO_DETAIL:
 	case ZMQ_EVENT_HANDSHAKE_FAILED_AUTH:
 		m->failed = true;
-		m->fn(m->ctx, ZG_MONITOR_BAD_PEER, address);
+		m->fn(m->ctx, ZG_MONITOR_REFUSED, address);
 		break;
 	case ZMQ_EVENT_DISCONNECTED:
 		on_disconnected(m, (int)value, address);

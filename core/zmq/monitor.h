@@ -12,8 +12,8 @@ typedef enum zg_monitor_event {
 	ZG_MONITOR_JOINED,     /* a peer's handshake is complete */
 	ZG_MONITOR_LEFT,       /* a peer that had joined is gone */
 	ZG_MONITOR_RETRYING,   /* nobody answers where we connect to */
-	ZG_MONITOR_WRONG_TYPE, /* a peer's socket type does not fit ours */
-	ZG_MONITOR_BAD_PEER,   /* another failed handshake */
+	ZG_MONITOR_REFUSED,    /* a handshake failed: a socket type that does not fit ours, or
+	                        * no ZeroMQ at all; libzmq does not always tell them apart */
 } zg_monitor_event_t;
 
 /* Watches the socket `watched` (made with the context zmq). fn may be called from the loop until

@@ -17,18 +17,18 @@ static const struct kind {
 	const char *name, *wants; /* wants: the peer types that fit */
 	bool immediate;           /* messages must not wait for a connection that is not up */
 } kinds[] = {
-	[ZG_SOCKET_DEALER] = { ZMQ_DEALER, "DEALER", "REP, ROUTER or DEALER", true },
+	[ZG_SOCKET_DEALER] = { ZMQ_DEALER, "DEALER", "REP, ROUTER or DEALER", false },
 	[ZG_SOCKET_ROUTER] = { ZMQ_ROUTER, "ROUTER", "REQ, DEALER or ROUTER", true },
 	[ZG_SOCKET_REP] = { ZMQ_REP, "REP", "REQ or DEALER", false },
 	[ZG_SOCKET_PUB] = { ZMQ_PUB, "PUB", "SUB or XSUB", false },
 	[ZG_SOCKET_SUB] = { ZMQ_SUB, "SUB", "PUB or XPUB", false },
 	[ZG_SOCKET_PUSH] = { ZMQ_PUSH, "PUSH", "PULL", true },
 	[ZG_SOCKET_PULL] = { ZMQ_PULL, "PULL", "PUSH", false },
-	[ZG_SOCKET_PAIR] = { ZMQ_PAIR, "PAIR", "PAIR", true },
+	[ZG_SOCKET_PAIR] = { ZMQ_PAIR, "PAIR", "PAIR", false },
 };
 
 /* What was last said of the connections, so that it is said once. */
-enum condition { NEW, RETRYING, JOINED, LEFT, WRONG_TYPE, BAD_PEER };
+enum condition { NEW, RETRYING, JOINED, LEFT, REFUSED };
 
 struct zg_socket {
 	zg_link_t link; /* in->sockets */
@@ -41,7 +41,7 @@ struct zg_socket {
 	zg_monitor_t *monitor;
 	unsigned peers;
 	zg_timer_t *retry; /* made when first needed */
-	bool *refused;     /* parallel to opt.endpoint: to be connected anew */
+	bool *stale;       /* parallel to opt.endpoint: to be connected anew */
 	bool paused, wants_write;
 	enum condition condition;
 	const char *peer_type; /* during the message callback */
@@ -144,17 +144,17 @@ static void tell(zg_socket_t *s, enum condition c, const char *address)
 	else if (news && c == RETRYING)
 		zg_info("%s: %s: nobody answers at %s yet; trying on", s->in->name, s->opt.name,
 		        address);
-	else if (news && c == WRONG_TYPE)
-		zg_warn("%s: %s: a peer of the wrong type at %s was refused (or it is no ZeroMQ program): a %s "
-		        "socket needs %s",
+	else if (news && c == REFUSED)
+		zg_warn("%s: %s: a peer at %s was refused: it is of the wrong type (a %s socket needs "
+		        "%s) or no ZeroMQ program",
 		        s->in->name, s->opt.name, address, s->kind->name, s->kind->wants);
-	else if (news && c == BAD_PEER)
-		zg_warn("%s: %s: the handshake with a peer at %s failed; is it a ZeroMQ program?",
-		        s->in->name, s->opt.name, address);
 }
 
-/* After a handshake that failed, libzmq gives a connecting endpoint up for
- * good; but the right peer may come there later. */
+/* Two reasons to connect anew where libzmq would not, or not like this. After a
+ * handshake that failed it gives the endpoint up for good; but the right peer
+ * may come there later. And requests that a lost worker has not taken would
+ * wait for its successor, although they are answered 502; IMMEDIATE prevents
+ * that too, but loses replies that were not read yet. */
 static void on_retry(void *ctx)
 {
 	zg_socket_t *s = ctx;
@@ -162,25 +162,25 @@ static void on_retry(void *ctx)
 	for (size_t i = 0; i < s->opt.endpoints; i++) {
 		const char *address = s->opt.endpoint[i].address;
 
-		if (!s->refused[i])
+		if (!s->stale[i])
 			continue;
-		s->refused[i] = false;
+		s->stale[i] = false;
 		zmq_disconnect(s->zmq, address);
 		zmq_connect(s->zmq, address);
 	}
 	zg_defer(s->in->loop, &s->serve);
 }
 
-static void retry_later(zg_socket_t *s, const char *address)
+static void connect_anew(zg_socket_t *s, const char *address, uint64_t ms)
 {
 	for (size_t i = 0; i < s->opt.endpoints; i++)
 		if (!s->opt.endpoint[i].bind &&
 		    (s->opt.endpoints == 1 || strcmp(s->opt.endpoint[i].address, address) == 0))
-			s->refused[i] = true;
+			s->stale[i] = true;
 	if (!s->retry)
 		s->retry = zg_timer_add(s->in->loop, on_retry, s);
 	if (s->retry)
-		zg_timer_set(s->retry, RETRY_MS);
+		zg_timer_set(s->retry, ms);
 }
 
 static void on_monitor(void *ctx, zg_monitor_event_t event, const char *address)
@@ -201,24 +201,21 @@ static void on_monitor(void *ctx, zg_monitor_event_t event, const char *address)
 		if (s->peers > 0)
 			s->peers--;
 		s->disconnects++;
+		if (s->kind->zmq == ZMQ_DEALER)
+			connect_anew(s, address, 0);
 		tell(s, LEFT, address);
 		if (s->opt.peers)
 			s->opt.peers(s->opt.ctx, s, -1);
 		break;
 	case ZG_MONITOR_RETRYING:
 		/* after a refused peer the reason is worth more than the retry */
-		if (s->condition != WRONG_TYPE && s->condition != BAD_PEER)
+		if (s->condition != REFUSED)
 			tell(s, RETRYING, address);
 		break;
-	case ZG_MONITOR_WRONG_TYPE:
+	case ZG_MONITOR_REFUSED:
 		s->handshakes_failed++;
-		tell(s, WRONG_TYPE, address);
-		retry_later(s, address);
-		break;
-	case ZG_MONITOR_BAD_PEER:
-		s->handshakes_failed++;
-		tell(s, BAD_PEER, address);
-		retry_later(s, address);
+		tell(s, REFUSED, address);
+		connect_anew(s, address, RETRY_MS);
 		break;
 	}
 	zg_defer(s->in->loop, &s->serve);
@@ -274,7 +271,7 @@ zg_socket_t *zg_socket_open(zg_instance_t *in, const zg_socket_options_t *option
 	size_t size = sizeof(int);
 	int fd;
 
-	if (!s || !(s->refused = calloc(options->endpoints + 1, sizeof *s->refused))) {
+	if (!s || !(s->stale = calloc(options->endpoints + 1, sizeof *s->stale))) {
 		zg_err(err, "out of memory");
 		free(s);
 		return NULL;
@@ -323,7 +320,7 @@ void zg_socket_close(zg_socket_t **handle, int linger_ms)
 		set_int(s, ZMQ_LINGER, linger_ms);
 		zmq_close(s->zmq);
 	}
-	free(s->refused);
+	free(s->stale);
 	free(s);
 }
 
@@ -384,11 +381,9 @@ const char *zg_socket_peer_type(const zg_socket_t *s)
 
 static void describe_state(const zg_socket_t *s, bool bound, char *out, size_t size)
 {
-	if (s->condition == WRONG_TYPE)
-		snprintf(out, size, "%u peers connected; a peer of the wrong type was refused: %s needs %s",
-		         s->peers, s->kind->name, s->kind->wants);
-	else if (s->condition == BAD_PEER)
-		snprintf(out, size, "%u peers connected; a handshake failed", s->peers);
+	if (s->condition == REFUSED)
+		snprintf(out, size, "%u peer%s connected; one was refused: wrong type (%s needs %s) or no "
+		         "ZeroMQ", s->peers, s->peers == 1 ? "" : "s", s->kind->name, s->kind->wants);
 	else if (s->peers > 0)
 		snprintf(out, size, "%u peer%s connected", s->peers, s->peers == 1 ? "" : "s");
 	else if (bound)

@@ -182,7 +182,7 @@ def test_chunked_bodies(echoes):
         # the framing was understood if the next request is
         assert c.send("POST /e HTTP/1.1\r\nHost: x\r\nContent-Length: 1\r\n\r\n.").response().body == b"/e:."
     for bad in ("x\r\nhello\r\n", "-1\r\nhello\r\n", "5\r\nhello!\r\n0\r\n\r\n", " 5\r\nhello\r\n0\r\n\r\n",
-                "0x5\r\nhello\r\n0\r\n\r\n", "fffffffffffffffff\r\nhello", "\r\n", "5\nhello\n0\n\n"):
+                "0x5\r\nhello\r\n0\r\n\r\n", "fffffffffffffffff\r\nhello", "\r\n"):
         answer = gw.raw(head.format("chunked") + bad)
         assert answer[9:13] in (b"400 ", b"413 ") and b"/e:" not in answer, (bad, answer)
 

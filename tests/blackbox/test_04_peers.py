@@ -43,7 +43,9 @@ def test_a_peer_of_the_wrong_type_is_named(gateway, zmq_context, how):
     for d in LOCATIONS:
         line = gw.wait_log(rf" warn .*/{d}: {d}: .*wrong type.*").string
         assert "127.0.0.1:" in line, "says where"
-        info = gw.wait_status(lambda s: gw.socket("/" + d, d, s)["handshakes_failed"] >= 3)
+        # libzmq does not try again after this; the gateway does
+        again = 3 if how == "connect" else 1
+        info = gw.wait_status(lambda s: gw.socket("/" + d, d, s)["handshakes_failed"] >= again)
         info = gw.socket("/" + d, d, info)
         assert info["peers"] == 0 and "wrong type" in info["state"]
         said = sum("wrong type" in line and f"/{d}: {d}:" in line for line in gw.log)
@@ -171,6 +173,7 @@ def test_a_frame_over_the_limit_cuts_off_its_sender_only(gateway, zmq_context):
         bridge = reqrep
         req = bind tcp://127.0.0.1:*
         max_reply = 64k
+        timeout = 3s
     """)
     good, bad = zmq_context.socket(zmq.PUB), zmq_context.socket(zmq.PUB)
     for s in good, bad:
@@ -199,10 +202,10 @@ def test_a_frame_over_the_limit_cuts_off_its_sender_only(gateway, zmq_context):
     second = gw.connect().send("POST /echo HTTP/1.1\r\nHost: x\r\nContent-Length: 1\r\n\r\n2")
     asked = {zrecv(w)[0]: w for w in workers}
     asked[b"1"].send(b"y" * 5_000_000)
-    r = first.response()
-    assert r.status in (502, 504), r
     asked[b"2"].send(b"ok")
     assert second.response().body == b"ok"
+    r = first.response()
+    assert r.status in (502, 504), r
 
 
 def test_peers_that_come_late_and_restart(gateway, zmq_context):

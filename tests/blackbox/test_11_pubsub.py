@@ -293,6 +293,8 @@ def test_v1_too_many_errors_in_a_row(gw):
     assert ask(ws, op="ping") == {"op": "pong"}  # makes up for them
     for _ in range(65):
         ws.send("nonsense")
+    for _ in range(65):
+        assert ws.recv_json()["code"] == "bad_request"
     assert ws.wait_closed() == 1008
 
 

@@ -201,7 +201,7 @@ def test_a_client_that_is_held_back_and_vanishes_gives_way(gateway):
     gw = gateway(BOUND + "    client_queue = 4k\n    ping = 1s\n")
     held_back(gw).close()
     poll(lambda: gw.counters("/console")["ws_open"] == 0)
-    gw.ws("/console")
+    gw.raw_ws("/console")
 
 
 @pytest.mark.parametrize("watched", [True, False])
