@@ -171,11 +171,16 @@ static void on_retry(void *ctx)
 	zg_defer(s->in->loop, &s->serve);
 }
 
+static bool concerns(const zg_socket_t *s, size_t i, const char *address)
+{
+	return !s->opt.endpoint[i].bind &&
+	       (s->opt.endpoints == 1 || strcmp(s->opt.endpoint[i].address, address) == 0);
+}
+
 static void connect_anew(zg_socket_t *s, const char *address, uint64_t ms)
 {
 	for (size_t i = 0; i < s->opt.endpoints; i++)
-		if (!s->opt.endpoint[i].bind &&
-		    (s->opt.endpoints == 1 || strcmp(s->opt.endpoint[i].address, address) == 0))
+		if (concerns(s, i, address))
 			s->stale[i] = true;
 	if (!s->retry)
 		s->retry = zg_timer_add(s->in->loop, on_retry, s);
@@ -190,6 +195,9 @@ static void on_monitor(void *ctx, zg_monitor_event_t event, const char *address)
 	switch (event) {
 	case ZG_MONITOR_JOINED:
 		s->peers++;
+		for (size_t i = 0; i < s->opt.endpoints; i++)
+			if (concerns(s, i, address))
+				s->stale[i] = false; /* libzmq has connected anew itself */
 		tell(s, JOINED, address);
 		if (s->opt.peers)
 			s->opt.peers(s->opt.ctx, s, 1);

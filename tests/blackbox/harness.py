@@ -293,14 +293,18 @@ class Gateway(Process):
     def _settled_fds(self):
         """The descriptors without TCP connections that have a living other
         end: those are clients' and peers' business."""
-        living = set()
+        fds = self.open_fds()
         for table in ("tcp", "tcp6"):
             with open(f"/proc/{self.pid}/net/{table}", encoding="ascii") as f:
                 for row in f.readlines()[1:]:
-                    cells = row.split()
-                    if cells[3] in ("01", "02", "03"):  # ESTABLISHED, SYN_SENT, SYN_RECV
-                        living.add(f"socket:[{cells[9]}]")
-        return {fd: what for fd, what in self.open_fds().items() if what not in living}
+                    _, local, remote, state, *rest = row.split()
+                    ports = [int(a.rsplit(":", 1)[1], 16) for a in (local, remote)]
+                    for fd in [fd for fd, what in fds.items() if what == f"socket:[{rest[5]}]"]:
+                        if state in ("01", "02", "03"):  # ESTABLISHED, SYN_SENT, SYN_RECV
+                            del fds[fd]
+                        elif state != "0A":  # LISTEN
+                            fds[fd] = f"TCP at port {ports[0]} from {ports[1]}, state {state}"
+        return fds
 
     def check_fds(self):
         allowed = len(self.fds_at_ready) + FD_SLACK

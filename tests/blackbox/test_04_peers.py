@@ -33,12 +33,17 @@ def rebind(sock, endpoint):
     return sock
 
 
+def connect(sock, endpoint):
+    sock.connect(endpoint)
+    return sock
+
+
 @pytest.mark.parametrize("how", ["connect", "bind"])
 def test_a_peer_of_the_wrong_type_is_named(gateway, zmq_context, how):
     """... in the log, once, and in /status; and the right one is taken."""
     where = {d: free_endpoint() for d in LOCATIONS}
     gw = gateway("".join(f"[location /{d}]\n" + LOCATIONS[d].format(f"{how} {where[d]}") for d in LOCATIONS))
-    attach = rebind if how == "connect" else lambda s, e: s.connect(e) or s
+    attach = rebind if how == "connect" else connect
     wrong = {d: attach(zmq_context.socket(WRONG[d]), where[d]) for d in LOCATIONS}
     for d in LOCATIONS:
         line = gw.wait_log(rf" warn .*/{d}: {d}: .*wrong type.*").string
@@ -52,8 +57,9 @@ def test_a_peer_of_the_wrong_type_is_named(gateway, zmq_context, how):
         assert said == 1, "what repeats is said once"
     for d in LOCATIONS:
         wrong[d].close(0)
-        attach(zmq_context.socket(RIGHT[d]), where[d])
+        right = attach(zmq_context.socket(RIGHT[d]), where[d])
         gw.wait_peers("/" + d, d, 1)
+        assert not right.closed
         assert "wrong type" not in gw.socket("/" + d, d)["state"]
 
 
