@@ -25,10 +25,16 @@ static void run(void *ctx)
 	zg_http_t *h = ctx;
 	unsigned long long ms;
 
+	h->progress = false;
 	MHD_run(h->daemon);
-	/* without timeouts of its own it says 0 (more to do now) or nothing */
-	if (MHD_get_timeout(h->daemon, &ms) == MHD_YES && ms == 0)
+	/* without timeouts of its own it says 0 (more to do now) or nothing; what
+	 * is parked makes it say 0 always */
+	if (MHD_get_timeout(h->daemon, &ms) != MHD_YES || ms != 0)
+		return;
+	if (h->progress || h->parked == 0)
 		zg_defer(h->w->loop, &h->run);
+	else
+		zg_timer_set(h->patience, ZG_HTTP_PATIENCE_MS);
 }
 
 static void on_epoll(void *ctx, unsigned events)
@@ -190,7 +196,7 @@ static zg_http_request_t *request_new(zg_http_t *h)
 	}
 	r->pub = (zg_request_t){ .each_header = each_header };
 	r->state = ZG_HTTP_HEAD;
-	r->suspended = r->in_handler = false;
+	r->suspended = r->parked = r->in_handler = false;
 	r->body.cap = 0;
 	r->swallowed = 0;
 	r->response = NULL;
@@ -268,6 +274,8 @@ static void on_completed(void *cls, struct MHD_Connection *mhd, void **con_cls,
 		return;
 	if (r->state == ZG_HTTP_WAITING)
 		cancel(r);
+	zg_http_wake(r);
+	h->progress = true;
 	r->conn->req = NULL;
 	zg_http_arm(h, &h->idle, r->conn);
 	request_free(r);
@@ -289,6 +297,15 @@ static void on_connection(void *cls, struct MHD_Connection *mhd, void **socket_c
 
 /* ---- answering ---- */
 
+void zg_http_wake(zg_http_request_t *r)
+{
+	if (r->parked)
+		r->http->parked--;
+	if (r->suspended)
+		MHD_resume_connection(r->mhd);
+	r->parked = r->suspended = false;
+}
+
 void zg_http_replied(zg_http_request_t *r)
 {
 	zg_http_t *h = r->http;
@@ -297,10 +314,7 @@ void zg_http_replied(zg_http_request_t *r)
 	r->state = ZG_HTTP_REPLIED;
 	if (r->in_handler)
 		return; /* on_request queues it */
-	if (r->suspended) {
-		r->suspended = false;
-		MHD_resume_connection(r->mhd);
-	}
+	zg_http_wake(r);
 	zg_defer(h->w->loop, &h->run);
 }
 
@@ -331,10 +345,7 @@ void zg_http_broken(zg_http_t *h, zg_conn_t *c)
 		return; /* libmicrohttpd watches it and sees the same */
 	cancel(r);
 	r->state = ZG_HTTP_DOOMED;
-	if (r->suspended) {
-		r->suspended = false;
-		MHD_resume_connection(r->mhd);
-	}
+	zg_http_wake(r);
 	zg_defer(h->w->loop, &h->run);
 }
 
@@ -422,6 +433,7 @@ zg_http_t *zg_http_new(zg_worker_t *w, zg_err_t *err)
 	if (!(h->daemon = start_daemon(h)) ||
 	    !(info = MHD_get_daemon_info(h->daemon, MHD_DAEMON_INFO_EPOLL_FD)) ||
 	    !(h->timer = zg_timer_add(w->loop, on_timer, h)) ||
+	    !(h->patience = zg_timer_add(w->loop, run, h)) ||
 	    !(h->io = zg_io_add(w->loop, info->epoll_fd, ZG_IO_READ, on_epoll, h))) {
 		zg_err(err, "cannot start the HTTP front: %s", strerror(errno));
 		zg_http_free(&h);
@@ -454,6 +466,7 @@ void zg_http_free(zg_http_t **handle)
 		MHD_stop_daemon(h->daemon);
 	zg_defer_cancel(&h->run);
 	zg_timer_remove(&h->timer);
+	zg_timer_remove(&h->patience);
 	ZG_LIST_EACH(f, &h->free_list) {
 		zg_http_request_t *r = ZG_CONTAINER(f, zg_http_request_t, link);
 

@@ -11,6 +11,7 @@
 #include <microhttpd.h>
 
 #define ZG_HTTP_TARGET_INLINE 512
+#define ZG_HTTP_PATIENCE_MS   3 /* how long a waiting request is parked */
 
 typedef enum zg_http_state {
 	ZG_HTTP_HEAD,    /* the head is arriving */
@@ -29,7 +30,10 @@ typedef struct zg_http_request {
 	zg_conn_t *conn;
 	struct MHD_Connection *mhd;
 	zg_http_state_t state;
-	bool suspended, in_handler;
+	bool in_handler;
+	bool parked;       /* waits unsuspended: see zg_http.parked */
+	bool suspended;
+	uint64_t parked_at;
 	zg_buf_t body;
 	uint64_t body_started;
 	size_t swallowed;
@@ -55,6 +59,12 @@ struct zg_http {
 	zg_timeq_t idle, head, body, doomed;
 	zg_link_t open, free_list;
 	unsigned free_count, in_flight;
+	/* Suspending a connection and resuming it costs four system calls. So a
+	 * request that waits is only parked at first: libmicrohttpd asks for its
+	 * answer in every run, and suspended when that has gone on for a moment. */
+	unsigned parked;
+	bool progress; /* this run of libmicrohttpd has moved something */
+	zg_timer_t *patience;
 	bool stopping;       /* new requests are cut off */
 	zg_conn_t *adopting; /* during MHD_add_connection, for on_connection */
 };
@@ -70,6 +80,8 @@ void zg_http_fill_id(zg_http_request_t *r, zg_str_t given);
 /* Answers past libmicrohttpd, which cannot answer in the middle of a body, and
  * has the connection cut off soon. The request counts as refused. */
 void zg_http_doom(struct zg_http *h, zg_conn_t *c, const zg_refusal_t *no);
+/* It waits no longer as it did: unparks or resumes it. */
+void zg_http_wake(zg_http_request_t *r);
 /* The response is ready: have libmicrohttpd take it. */
 void zg_http_replied(zg_http_request_t *r);
 

@@ -212,6 +212,22 @@ static enum MHD_Result queue(zg_http_request_t *r)
 	return rc;
 }
 
+/* The module has not answered yet: be asked again, or after a while not. */
+static void wait_on(zg_http_t *h, zg_http_request_t *r)
+{
+	uint64_t now = zg_loop_now(h->w->loop);
+
+	if (!r->parked) {
+		r->parked = true;
+		r->parked_at = now;
+		h->parked++;
+	} else if (now - r->parked_at >= ZG_HTTP_PATIENCE_MS) {
+		zg_http_wake(r);
+		r->suspended = true;
+		MHD_suspend_connection(r->mhd);
+	}
+}
+
 enum MHD_Result zg_receive(void *cls, struct MHD_Connection *mhd, const char *url,
                            const char *method, const char *version, const char *data,
                            size_t *data_n, void **con_cls)
@@ -221,10 +237,12 @@ enum MHD_Result zg_receive(void *cls, struct MHD_Connection *mhd, const char *ur
 	size_t n = *data_n;
 
 	(void)url;
+	(void)mhd;
 	if (!r || r->state == ZG_HTTP_DOOMED || (h->stopping && r->state < ZG_HTTP_WAITING))
 		return MHD_NO;
-	r->suspended = false;
 	*data_n = 0;
+	if (r->state != ZG_HTTP_WAITING)
+		h->progress = true;
 	switch (r->state) {
 	case ZG_HTTP_HEAD:
 		return on_head(h, r, method, version);
@@ -243,7 +261,6 @@ enum MHD_Result zg_receive(void *cls, struct MHD_Connection *mhd, const char *ur
 		return queue(r);
 	if (r->state != ZG_HTTP_WAITING)
 		return MHD_NO;
-	r->suspended = true;
-	MHD_suspend_connection(mhd);
+	wait_on(h, r);
 	return MHD_YES;
 }

@@ -16,13 +16,14 @@ static const struct kind {
 	int zmq;
 	const char *name, *wants; /* wants: the peer types that fit */
 	bool immediate;           /* messages must not wait for a connection that is not up */
+	bool mute;                /* receives nothing */
 } kinds[] = {
 	[ZG_SOCKET_DEALER] = { ZMQ_DEALER, "DEALER", "REP, ROUTER or DEALER", false },
 	[ZG_SOCKET_ROUTER] = { ZMQ_ROUTER, "ROUTER", "REQ, DEALER or ROUTER", true },
 	[ZG_SOCKET_REP] = { ZMQ_REP, "REP", "REQ or DEALER", false },
-	[ZG_SOCKET_PUB] = { ZMQ_PUB, "PUB", "SUB or XSUB", false },
+	[ZG_SOCKET_PUB] = { ZMQ_PUB, "PUB", "SUB or XSUB", false, true },
 	[ZG_SOCKET_SUB] = { ZMQ_SUB, "SUB", "PUB or XPUB", false },
-	[ZG_SOCKET_PUSH] = { ZMQ_PUSH, "PUSH", "PULL", true },
+	[ZG_SOCKET_PUSH] = { ZMQ_PUSH, "PUSH", "PULL", true, true },
 	[ZG_SOCKET_PULL] = { ZMQ_PULL, "PULL", "PUSH", false },
 	[ZG_SOCKET_PAIR] = { ZMQ_PAIR, "PAIR", "PAIR", false },
 };
@@ -106,14 +107,15 @@ static unsigned ready_events(zg_socket_t *s)
 static void serve(void *ctx)
 {
 	zg_socket_t *s = ctx;
-	unsigned events = ready_events(s);
 
-	if (s->wants_write && (events & ZMQ_POLLOUT)) {
+	/* a receive that finds nothing resets the signal too, and more cheaply */
+	if ((s->wants_write || s->kind->mute || s->paused) && (ready_events(s) & ZMQ_POLLOUT) &&
+	    s->wants_write) {
 		s->wants_write = false;
 		if (s->opt.writable)
 			s->opt.writable(s->opt.ctx, s);
 	}
-	if (!(events & ZMQ_POLLIN))
+	if (s->kind->mute)
 		return;
 	for (int i = 0; i < BURST; i++)
 		if (s->paused || !receive(s))

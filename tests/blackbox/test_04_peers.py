@@ -129,13 +129,16 @@ def test_garbage_at_a_bound_endpoint(gateway, zmq_context):
                 c.send(piece)
             except ConnectionError:
                 pass
+            if d == "pair":
+                # of several at a time libzmq 4.3.4 reads from one; that another
+                # has gone it sees only when its handshake is over time (30 s)
+                c.close()
+                gw.wait_peers("/pair", "pair", 0)
             open_.append(c)
         assert gw.http("GET", "/status/live").status == 200
         for n, c in enumerate(open_):
-            try:
+            if d != "pair":
                 c.reset() if n % 2 else c.close()
-            except OSError:
-                pass
         gw.wait_peers("/" + d, d, 0)
     gw.wait_status(lambda s: all(gw.socket("/" + d, d, s)["peers"] == 0 for d in LOCATIONS))
     # decent peers are served as ever
