@@ -388,7 +388,7 @@ def test_stops_within_a_second(gateway, worker_process, number):
     assert ws.wait_closed() in (1001, 1006)
 
 
-def test_quit_drains(gateway, worker_process):
+def test_quit_drains(gateway, worker_process, zmq_context):
     gw = gateway(BUSY)
     worker = worker_process("""
         s = ctx.socket(zmq.REP)
@@ -420,7 +420,9 @@ def test_quit_drains(gateway, worker_process):
             return True
     poll(refused)
     assert gw.running, "what is in flight is finished first"
-    worker_process("s = ctx.socket(zmq.PUSH)\ns.connect('tcp://127.0.0.1:' + args[0])\ns.send(b'go')\n", port)
+    release = zmq_context.socket(zmq.PUSH)
+    release.connect(f"tcp://127.0.0.1:{port}")
+    release.send(b"go")
     r = busy.response()
     assert (r.status, r.body) == (200, b"done abc")
     assert gw.wait(5 * FACTOR) == 0
