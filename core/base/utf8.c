@@ -50,3 +50,22 @@ bool zg_utf8_valid(zg_str_t s)
 	}
 	return true;
 }
+
+int zg_utf8_add_json(zg_buf_t *b, zg_str_t s)
+{
+	zg_buf_t repaired = ZG_BUF(b->cap);
+	int rc = 0;
+
+	if (zg_utf8_valid(s))
+		return zg_buf_add_json(b, s);
+	while (rc == 0 && s.n > 0) {
+		size_t n = sequence((const unsigned char *)s.p, s.n);
+
+		rc = n ? zg_buf_add(&repaired, s.p, n) : zg_buf_add(&repaired, "\xef\xbf\xbd", 3);
+		s = zg_str_n(s.p + (n ? n : 1), s.n - (n ? n : 1));
+	}
+	if (rc == 0)
+		rc = zg_buf_add_json(b, zg_buf_str(&repaired));
+	zg_buf_free(&repaired);
+	return rc;
+}

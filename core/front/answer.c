@@ -50,18 +50,10 @@ bool zg_answer_retry_after(unsigned status)
 
 int zg_answer_problem(zg_buf_t *out, unsigned status, const char *detail, zg_str_t request_id)
 {
-	char text[1024];
-	int rc;
-
-	/* detail may quote what a client or a worker sent */
-	snprintf(text, sizeof text, "%s", detail);
-	if (!zg_utf8_valid(zg_str(text)))
-		for (char *c = text; *c; c++)
-			if ((unsigned char)*c >= 0x80)
-				*c = '?';
-	rc = zg_buf_printf(out, "{\"status\":%u,\"title\":\"%s\",\"detail\":", status,
-	                   zg_request_phrase(status));
-	rc |= zg_buf_add_json(out, zg_str(text));
+	int rc = zg_buf_printf(out, "{\"status\":%u,\"title\":\"%s\",\"detail\":", status,
+	                       zg_request_phrase(status));
+	/* it may quote what a client or a worker sent */
+	rc |= zg_utf8_add_json(out, zg_str(detail));
 	rc |= zg_buf_printf(out, ",\"request_id\":\"%.*s\"}\n", ZG_STR_ARG(request_id));
 	return rc;
 }

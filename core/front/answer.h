@@ -9,8 +9,7 @@
 
 #define ZG_ANSWER_MAX 4096 /* a problem's body stays under it */
 
-/* Appends {"status","title","detail","request_id"}. Bytes of detail that are
- * not UTF-8 are replaced. */
+/* Appends {"status","title","detail","request_id"}. */
 int zg_answer_problem(zg_buf_t *out, unsigned status, const char *detail, zg_str_t request_id);
 /* Whether the status carries Retry-After. */
 bool zg_answer_retry_after(unsigned status);

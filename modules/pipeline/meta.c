@@ -2,42 +2,14 @@
 #include <errno.h>
 #include <openssl/evp.h>
 
-/* The length of the UTF-8 sequence that s begins with, 0 if it is none. */
-static size_t sequence(zg_str_t s)
-{
-	for (size_t n = 1; n <= 4 && n <= s.n; n++)
-		if (zg_utf8_valid(zg_str_n(s.p, n)))
-			return n;
-	return 0;
-}
-
-/* File names come in whatever the client's system uses; JSON is UTF-8 (RFC
- * 8259, 8.1). Each byte that fits nothing becomes U+FFFD. */
-static int add_repaired(zg_buf_t *b, zg_str_t s)
-{
-	zg_buf_t clean = ZG_BUF(s.n * 3);
-	int rc = 0;
-
-	while (rc == 0 && s.n) {
-		size_t n = sequence(s);
-
-		rc = n ? zg_buf_add(&clean, s.p, n) : zg_buf_add_str(&clean, ZG_STR("\xef\xbf\xbd"));
-		n += !n;
-		s = zg_str_n(s.p + n, s.n - n);
-	}
-	if (rc == 0)
-		rc = zg_buf_add_json(b, zg_buf_str(&clean));
-	zg_buf_free(&clean);
-	return rc;
-}
-
 static int add_text(zg_buf_t *b, const char *name, zg_str_t s)
 {
 	if (zg_buf_printf(b, ",\"%s\":", name) < 0)
 		return -1;
 	if (!s.p)
 		return zg_buf_add_str(b, ZG_STR("null"));
-	return zg_utf8_valid(s) ? zg_buf_add_json(b, s) : add_repaired(b, s);
+	/* file names come in whatever the client's system uses */
+	return zg_utf8_add_json(b, s);
 }
 
 static int add_sha256(zg_buf_t *b, zg_str_t body)

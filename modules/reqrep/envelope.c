@@ -24,46 +24,9 @@ static void collect(void *ctx, zg_str_t name, zg_str_t value)
 		f->field[f->n++] = (struct field){ name, value, false };
 }
 
-/* The bytes of the UTF-8 sequence that s begins with, 0: it is none. */
-static size_t sequence(zg_str_t s)
-{
-	for (size_t n = 1; n <= 4 && n <= s.n; n++)
-		if (zg_utf8_valid(zg_str_n(s.p, n)))
-			return n;
-	return 0;
-}
-
-/* s with U+FFFD for each byte that is not UTF-8: JSON has no other bytes. */
-static int add_repaired(zg_buf_t *b, zg_str_t s)
-{
-	int rc = 0;
-
-	while (s.n > 0 && rc == 0) {
-		size_t n = sequence(s);
-
-		rc = n ? zg_buf_add(b, s.p, n) : zg_buf_add(b, "\xef\xbf\xbd", 3);
-		s = zg_str_n(s.p + (n ? n : 1), s.n - (n ? n : 1));
-	}
-	return rc;
-}
-
-static int add_json(zg_buf_t *b, zg_str_t s)
-{
-	zg_buf_t repaired = ZG_BUF(b->cap);
-	int rc;
-
-	if (zg_utf8_valid(s))
-		return zg_buf_add_json(b, s);
-	rc = add_repaired(&repaired, s);
-	if (rc == 0)
-		rc = zg_buf_add_json(b, zg_buf_str(&repaired));
-	zg_buf_free(&repaired);
-	return rc;
-}
-
 static int add_name(zg_buf_t *b, zg_str_t name)
 {
-	if (add_json(b, name) != 0)
+	if (zg_utf8_add_json(b, name) != 0)
 		return -1;
 	for (size_t i = b->len - name.n - 2; i < b->len; i++)
 		if (b->data[i] >= 'A' && b->data[i] <= 'Z')
@@ -91,7 +54,7 @@ static int add_field(zg_buf_t *b, struct fields *f, size_t i)
 	if (rc == 0)
 		rc = add_name(b, f->field[i].name);
 	if (rc == 0)
-		rc = add_json(b, value);
+		rc = zg_utf8_add_json(b, value);
 	zg_buf_free(&joined);
 	return rc;
 }
@@ -126,7 +89,7 @@ static int add_head(zg_buf_t *b, const zg_request_t *req)
 	};
 
 	for (size_t i = 0; i < ZG_COUNT_OF(member); i++)
-		if (zg_buf_add_str(b, member[i].before) != 0 || add_json(b, member[i].value) != 0)
+		if (zg_buf_add_str(b, member[i].before) != 0 || zg_utf8_add_json(b, member[i].value) != 0)
 			return -1;
 	if (zg_buf_add_str(b, ZG_STR(",\"headers\":{")) != 0 || add_headers(b, req) != 0)
 		return -1;

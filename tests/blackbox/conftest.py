@@ -13,3 +13,10 @@ from harness import BINARY, gateway, time_limit, worker_process, zmq_context  # 
 def pytest_sessionstart(session):
     if not os.access(BINARY, os.X_OK):
         pytest.exit(f"{BINARY} is not there: run make first, or set ZGATE", returncode=2)
+
+
+@pytest.hookimpl(hookwrapper=True)
+def pytest_runtest_makereport(item, call):
+    report = (yield).get_result()
+    for gw in getattr(item, "gateways", []) if report.failed and call.when == "call" else []:
+        report.sections.append((f"log of zgate {gw.pid}", "\n".join(gw.log[-60:])))

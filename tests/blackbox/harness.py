@@ -422,8 +422,8 @@ _PREAMBLE = "import sys, time, zmq\nctx = zmq.Context()\nargs = sys.argv[1:]\n"
 # fixtures --------------------------------------------------------------------
 
 @pytest.fixture
-def gateway(tmp_path):
-    started = []
+def gateway(tmp_path, request):
+    started = request.node.gateways = []  # conftest.py shows their logs when the test fails
 
     def start(config="", *args, **options):
         directory = tmp_path / f"gateway{len(started)}"

@@ -80,6 +80,33 @@ def test_a_wrong_peer_beside_a_right_one(gateway, zmq_context):
     assert gw.socket("/req", "req")["peers"] == 1
 
 
+@pytest.mark.parametrize("said", ["nothing", "a greeting", "rubbish"])
+def test_a_stranger_that_leaves_is_not_taken_for_a_peer(gateway, zmq_context, said):
+    """A health check or a port scan at a bound endpoint, while workers come:
+    what is counted is workers, and they are served."""
+    gw = gateway("[location /req]\n" + LOCATIONS["req"].format("bind tcp://127.0.0.1:*"))
+    endpoint = gw.endpoint("/req", "req")
+    address = ("127.0.0.1", int(endpoint.rsplit(":", 1)[1]))
+    words = {"nothing": b"", "a greeting": GREETING, "rubbish": b"\x01\x00"}[said]
+    before = [Conn(address).send(words) for _ in range(3)]
+    gw.http("GET", "/status/live")
+    rep = zmq_context.socket(zmq.REP)
+    rep.connect(endpoint)
+    gw.wait_peers("/req", "req", 1)
+    after = [Conn(address).send(words) for _ in range(3)]
+    for c in before + after:
+        c.close()
+    for n in range(20):  # ... and it stays so while the strangers' ends become known
+        assert gw.socket("/req", "req")["peers"] == 1
+        c = gw.connect().send(f"POST /req HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\n\r\n{n:02}")
+        assert zrecv(rep) == [b"%02d" % n]
+        rep.send(b"ok")
+        assert c.response().body == b"ok"
+    rep.close(0)
+    gw.wait_peers("/req", "req", 0)
+    assert gw.http("POST", "/req", b"x").status == 503
+
+
 GREETING = b"\xff" + bytes(8) + b"\x7f\x03\x00" + b"NULL".ljust(20, b"\0") + bytes(32)
 
 

@@ -79,6 +79,32 @@ START_TEST(agrees_with_model)
 }
 END_TEST
 
+START_TEST(any_bytes_as_json)
+{
+	static const struct {
+		zg_str_t in;
+		const char *out;
+	} rows[] = {
+		{ { "", 0 }, "\"\"" },
+		{ { "a\"b\xc3\xa9", 5 }, "\"a\\\"b\xc3\xa9\"" },
+		{ { "\xff", 1 }, "\"\xef\xbf\xbd\"" },
+		{ { "a\xe2\x82z", 4 }, "\"a\xef\xbf\xbd\xef\xbf\xbdz\"" },
+		{ { "\xed\xa0\x80\n", 4 }, "\"\xef\xbf\xbd\xef\xbf\xbd\xef\xbf\xbd\\n\"" },
+	};
+
+	for (size_t i = 0; i < ZG_COUNT_OF(rows); i++) {
+		zg_buf_t b = ZG_BUF(64), tight = ZG_BUF(1);
+
+		ck_assert_int_eq(zg_utf8_add_json(&b, rows[i].in), 0);
+		ck_assert(zg_str_eq(zg_buf_str(&b), zg_str(rows[i].out)));
+		ck_assert_int_eq(zg_utf8_add_json(&tight, rows[i].in), -1);
+		ck_assert_uint_eq(tight.len, 0);
+		zg_buf_free(&b);
+		zg_buf_free(&tight);
+	}
+}
+END_TEST
+
 Suite *suite_utf8(void)
 {
 	Suite *s = suite_create("utf8");
@@ -87,6 +113,7 @@ Suite *suite_utf8(void)
 	tcase_set_timeout(c, 60);
 	tcase_add_test(c, every_sequence);
 	tcase_add_test(c, agrees_with_model);
+	tcase_add_test(c, any_bytes_as_json);
 	suite_add_tcase(s, c);
 	return s;
 }
