@@ -6,9 +6,9 @@
 #define LEVEL(f, doc) ZG_GAUGE(zg_location_counts_t, f, doc)
 
 const zg_counter_t zg_location_counter_rows[] = {
-	ROW(requests, "HTTP requests that reached the location."),
+	ROW(requests, "HTTP requests that reached the location: each is answered, in flight, or its client has gone."),
 	LEVEL(in_flight, "HTTP requests not answered yet."),
-	ROW(refused, "HTTP requests refused before the module saw them: method, size, address, origin."),
+	ROW(refused, "Of the answers, those given before the module saw the request: method, size, address, origin."),
 	ROW(client_gone, "HTTP requests whose client left before the answer."),
 	ROW(answered_2xx, "Answers with a status from 200 to 299."),
 	ROW(answered_3xx, "Answers with a status from 300 to 399."),

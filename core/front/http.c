@@ -74,8 +74,9 @@ void zg_http_doom(zg_http_t *h, zg_conn_t *c, const zg_refusal_t *no)
 	zg_http_request_t *r = c->req;
 	int twin;
 
-	if (r->pub.to && r->state != ZG_HTTP_SWALLOW)
+	if (r->pub.to && r->counted)
 		r->pub.to->common->refused++;
+	zg_http_settle(r, no->status, 0);
 	if (!r->pub.id.n)
 		zg_http_fill_id(r, ZG_STR_NONE);
 	zg_answer_send(c->fd, no, r->pub.id);
@@ -196,7 +197,7 @@ static zg_http_request_t *request_new(zg_http_t *h)
 	}
 	r->pub = (zg_request_t){ .each_header = each_header };
 	r->state = ZG_HTTP_HEAD;
-	r->suspended = r->parked = r->in_handler = false;
+	r->suspended = r->parked = r->in_handler = r->counted = false;
 	r->body.cap = 0;
 	r->swallowed = 0;
 	r->response = NULL;
@@ -253,11 +254,28 @@ static void *on_uri(void *cls, const char *uri, struct MHD_Connection *mhd)
 	return r;
 }
 
+void zg_http_settle(zg_http_request_t *r, unsigned status, uint64_t bytes)
+{
+	zg_location_counts_t *c = r->pub.to ? r->pub.to->common : NULL;
+
+	if (!r->counted)
+		return;
+	r->counted = false;
+	r->http->in_flight--;
+	if (!c)
+		return;
+	c->in_flight--;
+	c->bytes_out += bytes;
+	*(status == 0    ? &c->client_gone
+	  : status < 300 ? &c->answered_2xx
+	  : status < 400 ? &c->answered_3xx
+	  : status < 500 ? &c->answered_4xx
+	                 : &c->answered_5xx) += 1;
+}
+
 static void cancel(zg_http_request_t *r)
 {
-	r->http->in_flight--;
-	r->pub.to->common->in_flight--;
-	r->pub.to->common->client_gone++;
+	zg_http_settle(r, 0, 0);
 	if (r->pub.to->module->cancel)
 		r->pub.to->module->cancel(r->pub.to, &r->pub);
 }
@@ -274,6 +292,7 @@ static void on_completed(void *cls, struct MHD_Connection *mhd, void **con_cls,
 		return;
 	if (r->state == ZG_HTTP_WAITING)
 		cancel(r);
+	zg_http_settle(r, 0, 0); /* it went before its body was whole */
 	zg_http_wake(r);
 	h->progress = true;
 	r->conn->req = NULL;
@@ -310,7 +329,6 @@ void zg_http_replied(zg_http_request_t *r)
 {
 	zg_http_t *h = r->http;
 
-	h->in_flight--;
 	r->state = ZG_HTTP_REPLIED;
 	if (r->in_handler)
 		return; /* on_request queues it */

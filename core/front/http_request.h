@@ -31,6 +31,7 @@ typedef struct zg_http_request {
 	struct MHD_Connection *mhd;
 	zg_http_state_t state;
 	bool in_handler;
+	bool counted;      /* as in flight: its outcome is open */
 	bool parked;       /* waits unsuspended: see zg_http.parked */
 	bool suspended;
 	uint64_t parked_at;
@@ -80,6 +81,9 @@ void zg_http_fill_id(zg_http_request_t *r, zg_str_t given);
 /* Answers past libmicrohttpd, which cannot answer in the middle of a body, and
  * has the connection cut off soon. The request counts as refused. */
 void zg_http_doom(struct zg_http *h, zg_conn_t *c, const zg_refusal_t *no);
+/* The request's one outcome: an answer of that status and length, or, 0, its
+ * client has gone. Later calls change nothing. */
+void zg_http_settle(zg_http_request_t *r, unsigned status, uint64_t bytes);
 /* It waits no longer as it did: unparks or resumes it. */
 void zg_http_wake(zg_http_request_t *r);
 /* The response is ready: have libmicrohttpd take it. */

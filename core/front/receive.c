@@ -85,8 +85,12 @@ static enum MHD_Result on_head(zg_http_t *h, zg_http_request_t *r, const char *m
 	r->origin = head.origin;
 	refused = zg_route(h->w, &head, &r->conn->from.any, r->path, &r->pub, &r->no) != 0;
 	max = r->pub.to ? r->pub.to->location->max_body : 0;
-	if (r->pub.to)
+	r->counted = true;
+	h->in_flight++;
+	if (r->pub.to) {
 		r->pub.to->common->requests++;
+		r->pub.to->common->in_flight++;
+	}
 	if (!refused && head.has_length && head.content_length > max)
 		refused = zg_refuse(&r->no, 413, "the body has %llu bytes; %s takes %llu",
 		                    (unsigned long long)head.content_length, r->pub.to->name,
@@ -98,9 +102,9 @@ static enum MHD_Result on_head(zg_http_t *h, zg_http_request_t *r, const char *m
 	}
 	r->state = refused ? ZG_HTTP_SWALLOW : ZG_HTTP_BODY;
 	r->body_started = zg_loop_now(h->w->loop);
+	r->body.cap = max + 1; /* and a NUL */
 	if (!has_body(&head))
 		return MHD_YES;
-	r->body.cap = max + 1; /* and a NUL */
 	if (!refused && head.has_length)
 		zg_buf_reserve(&r->body, head.content_length + 1); /* or as it comes */
 	zg_http_arm(h, &h->body, r->conn);
@@ -168,7 +172,7 @@ static bool answer_for_module(zg_http_request_t *r)
 	return false;
 }
 
-static void dispatch(zg_http_t *h, zg_http_request_t *r)
+static void dispatch(zg_http_request_t *r)
 {
 	zg_instance_t *in = r->pub.to;
 	bool refused = r->state == ZG_HTTP_SWALLOW;
@@ -177,9 +181,6 @@ static void dispatch(zg_http_t *h, zg_http_request_t *r)
 	if (!r->conn->half_closed)
 		zg_timeq_disarm(&r->conn->deadline);
 	r->state = ZG_HTTP_WAITING;
-	h->in_flight++;
-	if (in)
-		in->common->in_flight++;
 	if (refused) {
 		if (in)
 			in->common->refused++;
@@ -194,8 +195,11 @@ static void dispatch(zg_http_t *h, zg_http_request_t *r)
 		return;
 	}
 	in->common->bytes_in += r->body.len;
-	if (r->body.len)
-		r->body.data[r->body.len] = '\0';
+	if (zg_buf_reserve(&r->body, 1) != 0) {
+		zg_request_problem(&r->pub, 503, "The gateway is out of memory.");
+		return;
+	}
+	r->body.data[r->body.len] = '\0';
 	r->pub.body = zg_buf_str(&r->body);
 	if (answer_for_module(r))
 		return;
@@ -251,7 +255,7 @@ enum MHD_Result zg_receive(void *cls, struct MHD_Connection *mhd, const char *ur
 		if (n > 0)
 			return on_body(h, r, data, n);
 		r->in_handler = true;
-		dispatch(h, r);
+		dispatch(r);
 		r->in_handler = false;
 		break;
 	default:

@@ -93,21 +93,6 @@ int zg_request_add_header(zg_request_t *req, const char *name, const char *value
 	return 0;
 }
 
-static void count(zg_http_request_t *r, unsigned status, uint64_t bytes)
-{
-	zg_location_counts_t *c;
-
-	if (!r->pub.to)
-		return;
-	c = r->pub.to->common;
-	c->in_flight--;
-	c->bytes_out += bytes;
-	*(status < 300   ? &c->answered_2xx
-	  : status < 400 ? &c->answered_3xx
-	  : status < 500 ? &c->answered_4xx
-	                 : &c->answered_5xx) += 1;
-}
-
 static void add(struct MHD_Response *resp, const char *name, const char *value)
 {
 	if (name && value && MHD_add_response_header(resp, name, value) != MHD_YES)
@@ -120,7 +105,7 @@ static void finish(zg_http_request_t *r, unsigned status, const char *type,
 {
 	char origin[256];
 
-	count(r, status, bytes);
+	zg_http_settle(r, status, bytes);
 	if (!resp) {
 		zg_error("out of memory: a request was cut off");
 		r->status = 503;

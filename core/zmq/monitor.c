@@ -11,9 +11,14 @@
                 ZMQ_EVENT_HANDSHAKE_FAILED_NO_DETAIL | ZMQ_EVENT_HANDSHAKE_FAILED_PROTOCOL |   \
                 ZMQ_EVENT_HANDSHAKE_FAILED_AUTH)
 
+/* A peer of the wrong type is refused within a round trip; what lasted longer
+ * had joined. */
+#define REFUSAL_MS 1000
+
 /* One TCP or IPC connection, from its monitor events. */
 struct link {
 	int fd;
+	uint64_t since; /* ms */
 	bool joined, doubtful; /* doubtful: another may be the one that joined */
 };
 
@@ -40,7 +45,7 @@ static void link_add(zg_monitor_t *m, int fd)
 		m->link = l;
 		m->room = room;
 	}
-	m->link[m->links++] = (struct link){ .fd = fd };
+	m->link[m->links++] = (struct link){ .fd = fd, .since = zg_loop_now(m->loop) };
 }
 
 static struct link *link_find(zg_monitor_t *m, int fd)
@@ -103,7 +108,8 @@ static void on_disconnected(zg_monitor_t *m, int fd, const char *address)
 		other->joined = true; /* that one had joined, not this */
 		other->doubtful = false;
 		left = false;
-	} else if (!left && !failed && (other = link_doubtful(m))) {
+	} else if (!left && !failed && (other = link_doubtful(m)) &&
+	           zg_loop_now(m->loop) - l->since >= REFUSAL_MS) {
 		other->joined = other->doubtful = false; /* this one had */
 		left = true;
 	} else if (!left && !failed) {

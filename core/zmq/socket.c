@@ -18,14 +18,17 @@ static const struct kind {
 	bool immediate;           /* messages must not wait for a connection that is not up */
 	bool mute;                /* receives nothing */
 } kinds[] = {
-	[ZG_SOCKET_DEALER] = { ZMQ_DEALER, "DEALER", "REP, ROUTER or DEALER", false },
-	[ZG_SOCKET_ROUTER] = { ZMQ_ROUTER, "ROUTER", "REQ, DEALER or ROUTER", true },
-	[ZG_SOCKET_REP] = { ZMQ_REP, "REP", "REQ or DEALER", false },
-	[ZG_SOCKET_PUB] = { ZMQ_PUB, "PUB", "SUB or XSUB", false, true },
-	[ZG_SOCKET_SUB] = { ZMQ_SUB, "SUB", "PUB or XPUB", false },
-	[ZG_SOCKET_PUSH] = { ZMQ_PUSH, "PUSH", "PULL", true, true },
-	[ZG_SOCKET_PULL] = { ZMQ_PULL, "PULL", "PUSH", false },
-	[ZG_SOCKET_PAIR] = { ZMQ_PAIR, "PAIR", "PAIR", false },
+	[ZG_SOCKET_DEALER] = { .zmq = ZMQ_DEALER, .name = "DEALER", .wants = "REP, ROUTER or DEALER" },
+	[ZG_SOCKET_ROUTER] = { .zmq = ZMQ_ROUTER, .name = "ROUTER", .wants = "REQ, DEALER or ROUTER",
+	                       .immediate = true },
+	[ZG_SOCKET_REP] = { .zmq = ZMQ_REP, .name = "REP", .wants = "REQ or DEALER" },
+	[ZG_SOCKET_PUB] = { .zmq = ZMQ_PUB, .name = "PUB", .wants = "SUB or XSUB", .mute = true },
+	[ZG_SOCKET_SUB] = { .zmq = ZMQ_SUB, .name = "SUB", .wants = "PUB or XPUB" },
+	[ZG_SOCKET_PUSH] = { .zmq = ZMQ_PUSH, .name = "PUSH", .wants = "PULL", .immediate = true,
+	                     .mute = true },
+	[ZG_SOCKET_PULL] = { .zmq = ZMQ_PULL, .name = "PULL", .wants = "PUSH" },
+	/* immediate would drop what a peer had sent and was not read when it leaves */
+	[ZG_SOCKET_PAIR] = { .zmq = ZMQ_PAIR, .name = "PAIR", .wants = "PAIR" },
 };
 
 /* What was last said of the connections, so that it is said once. */

@@ -80,14 +80,15 @@ def test_a_wrong_peer_beside_a_right_one(gateway, zmq_context):
     assert gw.socket("/req", "req")["peers"] == 1
 
 
-@pytest.mark.parametrize("said", ["nothing", "a greeting", "rubbish"])
+@pytest.mark.parametrize("said", ["nothing", "a greeting"])
 def test_a_stranger_that_leaves_is_not_taken_for_a_peer(gateway, zmq_context, said):
     """A health check or a port scan at a bound endpoint, while workers come:
-    what is counted is workers, and they are served."""
+    what is counted is workers, and they are served. (One that says anything but
+    a ZMTP 3 greeting is a peer to libzmq: of ZMTP 1, which had no handshake.)"""
     gw = gateway("[location /req]\n" + LOCATIONS["req"].format("bind tcp://127.0.0.1:*"))
     endpoint = gw.endpoint("/req", "req")
     address = ("127.0.0.1", int(endpoint.rsplit(":", 1)[1]))
-    words = {"nothing": b"", "a greeting": GREETING, "rubbish": b"\x01\x00"}[said]
+    words = {"nothing": b"", "a greeting": GREETING}[said]
     before = [Conn(address).send(words) for _ in range(3)]
     gw.http("GET", "/status/live")
     rep = zmq_context.socket(zmq.REP)
