@@ -348,7 +348,7 @@ idle_timeout = 1h
 header_timeout = 10m
 shutdown_timeout = 30s
 
-[location /work]
+[location /echo]
 bridge = reqrep
 req    = bind tcp://127.0.0.1:*
 
@@ -372,14 +372,14 @@ time.sleep(600)
 def test_stops_within_a_second(gateway, worker_process, number):
     gw = gateway(BUSY)
     # a worker that never answers, and clients in every state
-    silent = worker_process(SILENT, gw.endpoint("/work", "req"))
-    gw.wait_peers("/work", "req", 1)
+    silent = worker_process(SILENT, gw.endpoint("/echo", "req"))
+    gw.wait_peers("/echo", "req", 1)
     keepalive = gw.connect().send("GET /status HTTP/1.1\r\nHost: x\r\n\r\n")
     assert keepalive.response().status == 200
     gw.connect()
     gw.connect().send("GET /stat")
-    gw.connect().send("POST /work HTTP/1.1\r\nHost: x\r\nContent-Length: 10\r\n\r\nabc")
-    gw.connect().send("POST /work HTTP/1.1\r\nHost: x\r\nContent-Length: 3\r\n\r\nabc")
+    gw.connect().send("POST /echo HTTP/1.1\r\nHost: x\r\nContent-Length: 10\r\n\r\nabc")
+    gw.connect().send("POST /echo HTTP/1.1\r\nHost: x\r\nContent-Length: 3\r\n\r\nabc")
     ws = gw.ws("/feed")
     assert silent.wait_line("got")
     began = time.monotonic()
@@ -400,10 +400,10 @@ def test_quit_drains(gateway, worker_process, zmq_context):
         go.recv()
         s.send(b"done " + body)
         time.sleep(600)
-    """, gw.endpoint("/work", "req"))
+    """, gw.endpoint("/echo", "req"))
     port = worker.wait_line(r"at (\d+)").group(1)
-    gw.wait_peers("/work", "req", 1)
-    busy = gw.connect().send("POST /work HTTP/1.1\r\nHost: x\r\nContent-Length: 3\r\n\r\nabc")
+    gw.wait_peers("/echo", "req", 1)
+    busy = gw.connect().send("POST /echo HTTP/1.1\r\nHost: x\r\nContent-Length: 3\r\n\r\nabc")
     idle = gw.connect().send("GET /status HTTP/1.1\r\nHost: x\r\n\r\n")
     assert idle.response().status == 200
     ws = gw.ws("/feed")
@@ -436,9 +436,9 @@ def test_quit_with_nothing_to_drain_and_second_signal(gateway, worker_process):
     assert time.monotonic() - began < 1.0 * FACTOR
     # draining waits for a worker that never answers; TERM ends that
     gw = gateway(BUSY)
-    silent = worker_process(SILENT, gw.endpoint("/work", "req"))
-    gw.wait_peers("/work", "req", 1)
-    busy = gw.connect().send("POST /work HTTP/1.1\r\nHost: x\r\nContent-Length: 3\r\n\r\nabc")
+    silent = worker_process(SILENT, gw.endpoint("/echo", "req"))
+    gw.wait_peers("/echo", "req", 1)
+    busy = gw.connect().send("POST /echo HTTP/1.1\r\nHost: x\r\nContent-Length: 3\r\n\r\nabc")
     idle = gw.connect().send("GET /status HTTP/1.1\r\nHost: x\r\n\r\n")
     assert idle.response().status == 200 and silent.wait_line("got")
     gw.signal(signal.SIGQUIT)
@@ -451,9 +451,9 @@ def test_quit_with_nothing_to_drain_and_second_signal(gateway, worker_process):
 
 def test_shutdown_timeout_bounds_draining(gateway, worker_process):
     gw = gateway(BUSY.replace("30s", "1s"))
-    silent = worker_process(SILENT, gw.endpoint("/work", "req"))
-    gw.wait_peers("/work", "req", 1)
-    gw.connect().send("POST /work HTTP/1.1\r\nHost: x\r\nContent-Length: 3\r\n\r\nabc")
+    silent = worker_process(SILENT, gw.endpoint("/echo", "req"))
+    gw.wait_peers("/echo", "req", 1)
+    gw.connect().send("POST /echo HTTP/1.1\r\nHost: x\r\nContent-Length: 3\r\n\r\nabc")
     assert silent.wait_line("got")
     began = time.monotonic()
     assert gw.stop(signal.SIGQUIT, timeout=10 * FACTOR) == 0
@@ -497,18 +497,18 @@ def test_port_is_free_at_once_after_a_stop(gateway):
 def test_no_descriptor_is_leaked(gateway, zmq_context):
     gw = gateway(BUSY)
     rep = zmq_context.socket(zmq.REP)
-    rep.connect(gw.endpoint("/work", "req"))
-    gw.wait_peers("/work", "req", 1)
+    rep.connect(gw.endpoint("/echo", "req"))
+    gw.wait_peers("/echo", "req", 1)
     before = len(gw._settled_fds())
     for n in range(20):
         gw.connect().send("GET /sta").reset()
         gw.connect().close()
-        half = gw.connect().send("POST /work HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\nabc")
+        half = gw.connect().send("POST /echo HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\nabc")
         assert gw.http("GET", "/nowhere").status == 404
         assert b" 400 " in gw.raw("BAD\r\n\r\n")
         ws = gw.raw_ws("/feed")
         gw.connect().send(handshake("/nowhere", gw.address)).reset()
-        c = gw.connect().send("POST /work HTTP/1.1\r\nHost: x\r\nContent-Length: 1\r\n\r\nx")
+        c = gw.connect().send("POST /echo HTTP/1.1\r\nHost: x\r\nContent-Length: 1\r\n\r\nx")
         rep.send(b"".join(zrecv(rep)))
         assert c.response().body == b"x"
         half.reset() if n % 2 else half.close()

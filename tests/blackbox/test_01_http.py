@@ -282,7 +282,8 @@ def test_head_and_options_everywhere(echoes):
 
 def test_405_names_what_is_allowed(echoes):
     gw = echoes(["/e"], more=ALL_KINDS)
-    for method, path, wanted in (("GET", "/e", {"HEAD", "POST", "OPTIONS"}), ("DELETE", "/e", {"HEAD", "POST", "OPTIONS"}),
+    for method, path, wanted in (("GET", "/e", {"HEAD", "POST", "OPTIONS"}),
+                                 ("DELETE", "/e", {"HEAD", "POST", "OPTIONS"}),
                                  ("POST", "/status", {"GET", "HEAD", "OPTIONS"}),
                                  ("PUT", "/static", {"GET", "HEAD", "OPTIONS"})):
         r = gw.http(method, path, None if method == "GET" else b"x")
@@ -397,7 +398,8 @@ def test_allow_and_deny(gateway):
         [location /status]
         bridge = status
     """)
-    for path, status in (("/open", 200), ("/closed", 403), ("/me", 200), ("/others", 403), ("/denied", 403), ("/but", 403)):
+    for path, status in (("/open", 200), ("/closed", 403), ("/me", 200), ("/others", 403), ("/denied", 403),
+                         ("/but", 403)):
         r = gw.http("GET", path)
         assert (path, r.status) == (path, status)
         if status == 403:
@@ -506,7 +508,8 @@ def test_origins_of_websockets(gateway):
         origins = *
     """)
     own = f"http://127.0.0.1:{gw.port}"
-    for path, origin, status in (("/same", None, 101), ("/same", own, 101), ("/same", EVIL, 403), ("/same", "null", 403),
+    for path, origin, status in (("/same", None, 101), ("/same", own, 101), ("/same", EVIL, 403),
+                                 ("/same", "null", 403),
                                  ("/same", f"http://127.0.0.1:{gw.port + 1}", 403), ("/listed", GOOD, 101),
                                  ("/listed", own, 101), ("/listed", EVIL, 403), ("/anyone", EVIL, 101)):
         c = gw.connect().send(handshake(path, gw.address, {"Origin": origin} if origin else None))
