@@ -34,7 +34,7 @@ static void run(void *ctx)
 	if (h->progress || h->parked == 0)
 		zg_defer(h->w->loop, &h->run);
 	else
-		zg_timer_set(h->patience, ZG_HTTP_PATIENCE_MS);
+		zg_timer_set(h->patience, h->leaving ? ZG_HTTP_LEAVING_MS : ZG_HTTP_PATIENCE_MS);
 }
 
 static void on_epoll(void *ctx, unsigned events)
@@ -292,6 +292,8 @@ static void on_completed(void *cls, struct MHD_Connection *mhd, void **con_cls,
 		return;
 	if (r->state == ZG_HTTP_WAITING)
 		cancel(r);
+	if (r->state == ZG_HTTP_QUEUED)
+		h->leaving--;
 	zg_http_settle(r, 0, 0); /* it went before its body was whole */
 	zg_http_wake(r);
 	h->progress = true;

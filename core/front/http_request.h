@@ -12,6 +12,7 @@
 
 #define ZG_HTTP_TARGET_INLINE 512
 #define ZG_HTTP_PATIENCE_MS   3 /* how long a waiting request is parked */
+#define ZG_HTTP_LEAVING_MS    1 /* until the next piece of an answer under way */
 
 typedef enum zg_http_state {
 	ZG_HTTP_HEAD,    /* the head is arriving */
@@ -64,7 +65,8 @@ struct zg_http {
 	 * request that waits is only parked at first: libmicrohttpd asks for its
 	 * answer in every run, and suspended when that has gone on for a moment. */
 	unsigned parked;
-	bool progress; /* this run of libmicrohttpd has moved something */
+	unsigned leaving; /* answers that libmicrohttpd is sending */
+	bool progress;    /* this run of libmicrohttpd has moved something */
 	zg_timer_t *patience;
 	bool stopping;       /* new requests are cut off */
 	zg_conn_t *adopting; /* during MHD_add_connection, for on_connection */

@@ -213,6 +213,7 @@ static enum MHD_Result queue(zg_http_request_t *r)
 	MHD_destroy_response(r->response);
 	r->response = NULL;
 	r->state = ZG_HTTP_QUEUED;
+	r->http->leaving++;
 	return rc;
 }
 

@@ -365,7 +365,7 @@ int zg_wsfront_adopt(zg_wsfront_t *f, zg_conn_t *conn, const zg_head_t *head, co
 	const char *line = memchr(bytes, '\n', head->size);
 	char remote[64], id[65];
 	char *copy = malloc(head->size + 1), *store = malloc(head->target.n + 2);
-	zg_ws_client_t *c;
+	zg_ws_client_t *c = NULL;
 	int rc = -1;
 
 	if (!copy || !store) {

@@ -9,6 +9,7 @@
 #include "zmq/context.h"
 #include <errno.h>
 #include <fcntl.h>
+#include <malloc.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -169,6 +170,14 @@ static int write_pid(const char *path, zg_err_t *err)
 	return 0;
 }
 
+/* Bodies and frames of some 64 KiB come and go with every request: without this
+ * glibc gives their memory back to the kernel each time and faults it in anew. */
+static void keep_memory(void)
+{
+	mallopt(M_MMAP_THRESHOLD, 1 << 20);
+	mallopt(M_TRIM_THRESHOLD, 16 << 20);
+}
+
 static int watch_signals(struct gateway *g)
 {
 	static const int numbers[] = { SIGTERM, SIGINT, SIGQUIT };
@@ -205,6 +214,7 @@ static int run(zg_conf_t *conf)
 		        strerror(errno));
 		return 1;
 	}
+	keep_memory();
 	raise_descriptors(conf);
 	if (open_gateway(&g, &err) != 0) {
 		zg_error("%s", err.text);

@@ -102,7 +102,7 @@ static void hash(void *ctx)
 		n = 0;
 	for (unsigned i = 0; i < n; i++)
 		snprintf(hex + 2 * i, 3, "%02x", digest[i]);
-	snprintf(u->summary, sizeof u->summary, "%zu byte%s, sha256 %s", u->body.n,
+	snprintf(u->summary, sizeof u->summary, "%zu byte%s, sha256 %.64s", u->body.n,
 	         u->body.n == 1 ? "" : "s", hex);
 }
 
