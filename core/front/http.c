@@ -348,10 +348,11 @@ void zg_http_adopt(zg_http_t *h, zg_conn_t *c)
 	zg_http_arm(h, &h->idle, c);
 	h->adopting = c;
 	if (MHD_add_connection(h->daemon, c->fd, from, len) != MHD_YES) {
-		/* libmicrohttpd has closed the descriptor */
+		/* libmicrohttpd has closed the descriptor, and said so if it had begun */
 		zg_warn("out of memory: a connection was closed");
+		if (h->adopting)
+			zg_gate_forget(c);
 		h->adopting = NULL;
-		zg_gate_forget(c);
 		return;
 	}
 	zg_defer(h->w->loop, &h->run);

@@ -12,6 +12,7 @@
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 #define RX_CHUNK     1024      /* allocated per client by libwebsockets */
 #define TX_CHUNK     (4 << 20) /* it would cut one write into pieces of RX_CHUNK */
@@ -341,8 +342,12 @@ static void perform(zg_wsfront_t *f, zg_conn_t *conn, const zg_head_t *head, cha
 	                 ZG_STR_ARG(head->ws_key));
 
 	/* the head has only been peeked at: take it off */
-	if (recv(conn->fd, bytes, head->size, MSG_DONTWAIT) != (ssize_t)head->size)
-		n = 0;
+	if (recv(conn->fd, bytes, head->size, MSG_DONTWAIT) != (ssize_t)head->size) {
+		close(conn->fd); /* reset in between */
+		zg_gate_closed(f->w);
+		free(c);
+		return;
+	}
 	f->adopting = c;
 	f->adopting_id = req->id.p;
 	lws_adopt_socket_vhost_readbuf(f->vhost, conn->fd, own, (size_t)n);
