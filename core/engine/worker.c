@@ -40,7 +40,7 @@ const zg_counter_t zg_worker_counter_rows[] = {
 	ROW(heads_refused, "Request heads refused as malformed, too large, or for no location."),
 	ROW(timeouts_head, "Connections closed because a request head took longer than header_timeout."),
 	ROW(timeouts_body, "Requests ended because the body came too slowly."),
-	ROW(timeouts_idle, "Connections closed after idle_timeout without a request."),
+	ROW(timeouts_idle, "Connections closed after idle_timeout without a request, or without an answer moving."),
 	ZG_COUNTER_END,
 };
 

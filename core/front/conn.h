@@ -17,6 +17,7 @@ typedef struct zg_conn {
 	struct zg_gate *gate;
 	struct zg_http_request *req; /* the HTTP front's, while one is under way */
 	int fd;
+	uint64_t acked;              /* how far an answer under way had got when last looked at */
 	bool with_http;              /* else the gate waits for its first head */
 	bool half_closed;            /* the client will send nothing more */
 	union {

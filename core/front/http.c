@@ -7,9 +7,12 @@
 #include "front/http_request.h"
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/sockios.h>
+#include <linux/tcp.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/ioctl.h>
 #include <unistd.h>
 
 #define POOL_EXTRA     8192        /* of a connection's memory, beside the head */
@@ -88,6 +91,35 @@ void zg_http_doom(zg_http_t *h, zg_conn_t *c, const zg_refusal_t *no)
 	zg_http_arm(h, &h->doomed, c);
 }
 
+/* A number that changes while an answer leaves: bytes acknowledged, or, on a
+ * unix socket, waiting. */
+static uint64_t moved(int fd)
+{
+	struct tcp_info info = { 0 };
+	socklen_t n = sizeof info;
+	int waiting = 0;
+
+	if (getsockopt(fd, IPPROTO_TCP, TCP_INFO, &info, &n) == 0)
+		return info.tcpi_bytes_acked;
+	ioctl(fd, SIOCOUTQ, &waiting);
+	return (uint64_t)waiting;
+}
+
+/* libmicrohttpd waits for ever for a client that does not read, and for a file
+ * that has become shorter: whatever the reason, an answer has to move. */
+static void watch_answer(zg_http_t *h, zg_conn_t *c)
+{
+	uint64_t now = moved(c->fd);
+
+	if (now == c->acked) {
+		h->w->counts.timeouts_idle++;
+		shutdown(c->fd, SHUT_RDWR);
+		return;
+	}
+	c->acked = now;
+	zg_http_arm(h, &h->idle, c);
+}
+
 static void on_late(zg_http_t *h, zg_timeq_t *q, zg_conn_t *c)
 {
 	zg_refusal_t no;
@@ -98,8 +130,10 @@ static void on_late(zg_http_t *h, zg_timeq_t *q, zg_conn_t *c)
 		zg_http_doom(h, c, &no);
 		return;
 	}
-	if (c->req && c->req->state == ZG_HTTP_QUEUED)
-		return; /* the kernel watches the answer leave: TCP_USER_TIMEOUT */
+	if (c->req && c->req->state == ZG_HTTP_QUEUED) {
+		watch_answer(h, c);
+		return;
+	}
 	if (c->req && c->req->state == ZG_HTTP_WAITING) {
 		zg_http_broken(h, c);
 		return;

@@ -214,6 +214,8 @@ static enum MHD_Result queue(zg_http_request_t *r)
 	r->response = NULL;
 	r->state = ZG_HTTP_QUEUED;
 	r->http->leaving++;
+	r->conn->acked = UINT64_MAX;
+	zg_http_arm(r->http, &r->http->idle, r->conn);
 	return rc;
 }
 

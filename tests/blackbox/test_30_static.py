@@ -2,6 +2,7 @@
 import os
 import random
 import socket
+import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 
@@ -341,6 +342,34 @@ def test_a_large_file_that_is_cut_short(site, root):
     c.read_until(b"\r\n\r\n")
     os.truncate(root / "big.bin", 1000)
     assert len(site.http("GET", "/big.bin").body) == 1000
+
+
+def test_an_answer_has_to_move(gateway, root):
+    """A client that reads slowly gets all; one that stops, or a file cut short, ends after idle_timeout."""
+    gw = gateway(f"""
+        [gateway]
+        idle_timeout = 1s
+        [location /]
+        bridge = static
+        root = {root}
+    """)
+    (root / "large.bin").write_bytes(BIG * 4)
+    asked = b"GET /%s HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
+    stopped, cut = (gw.connect(rcvbuf=4096).send(asked % b"large.bin") for _ in range(2))
+    for c in stopped, cut:
+        c.read_until(b"\r\n\r\n")
+    os.truncate(root / "large.bin", 1000)
+    cut.sock.settimeout(10)
+    while cut.sock.recv(1 << 16):
+        pass
+    assert gw.status()["worker"]["timeouts_idle"] == 1
+    slow = gw.connect(rcvbuf=4096).send(asked % b"big.bin")
+    got, pace, start = 0, threading.Event(), time.monotonic()
+    while chunk := slow.sock.recv(1 << 16):
+        got += len(chunk)
+        pace.wait(got / len(BIG) * 2.5 - (time.monotonic() - start))  # the whole takes two idle_timeouts and more
+    assert got > len(BIG)
+    gw.wait_status(lambda s: s["worker"]["connections_open"] == 1)  # the one that asks
 
 
 # configuration ----------------------------------------------------------------
