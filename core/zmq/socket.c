@@ -81,9 +81,10 @@ static bool receive(zg_socket_t *s)
 		more = zmq_msg_more(m);
 	}
 	if (surplus) {
-		s->discarded++;
-		zg_warn("%s: %s: a message of %zu frames was discarded; the limit is %d",
-		        s->in->name, s->opt.name, n + surplus, FRAMES_MAX);
+		if (s->discarded++ == 0)
+			zg_warn("%s: %s: a message of %zu frames was discarded; the limit is %d. More of "
+			        "them are only counted (discarded)",
+			        s->in->name, s->opt.name, n + surplus, FRAMES_MAX);
 	} else {
 		s->received++;
 		s->peer_type = zmq_msg_gets(&part[n - 1], "Socket-Type");
