@@ -477,6 +477,18 @@ void zg_wsfront_drain(zg_wsfront_t *f)
 	}
 }
 
+void zg_wsfront_forget(zg_wsfront_t *f)
+{
+	for (size_t i = 0; i < f->w->conf->locations; i++) {
+		zg_instance_t *in = f->w->location[i];
+
+		if (!in)
+			continue;
+		ZG_LIST_EACH(l, &in->clients)
+			on_closed(ZG_CONTAINER(l, zg_ws_client_t, member));
+	}
+}
+
 void zg_wsfront_stop(zg_wsfront_t *f)
 {
 	zg_timer_remove(&f->timer);

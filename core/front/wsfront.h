@@ -21,8 +21,12 @@ int zg_wsfront_adopt(zg_wsfront_t *f, zg_conn_t *c, const zg_head_t *head, const
                      zg_instance_t **in, zg_refusal_t *no);
 /* Starts closing every WebSocket with 1001. */
 void zg_wsfront_drain(zg_wsfront_t *f);
-/* Closes all at once. Modules hear of each (ws_close). libwebsockets ends
- * only when the loop has run empty: so stop, zg_loop_end, free. */
+/* Modules hear of the end of every WebSocket (ws_close). */
+void zg_wsfront_forget(zg_wsfront_t *f);
+/* Closes all at once. libwebsockets ends only when the loop has run empty: so
+ * stop, zg_loop_end, free. In between it closes a descriptor a second time
+ * (core/README.md): nothing may open one in that time, so the ZeroMQ sockets
+ * have to be closed before. */
 void zg_wsfront_stop(zg_wsfront_t *f);
 void zg_wsfront_free(zg_wsfront_t **f);
 

@@ -142,11 +142,13 @@ static void close_all(zg_crew_t *crew)
 	if (crew->gate)
 		zg_gate_stop_accepting(crew->gate);
 	zg_http_free(&w->http);
-	if (w->ws)
-		zg_wsfront_stop(w->ws);
+	if (w->ws && w->location)
+		zg_wsfront_forget(w->ws);
 	instances_each(crew, instance_stop);
 	zg_gate_free(&crew->gate);
 	zg_timer_remove(&crew->drain_timer);
+	if (w->ws)
+		zg_wsfront_stop(w->ws);
 	/* libwebsockets' handles and work on the thread pool end here */
 	if (w->loop)
 		zg_loop_end(w->loop);
