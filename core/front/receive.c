@@ -65,7 +65,6 @@ static bool judge(zg_http_request_t *r, const char *method, const char *version,
 	return false;
 }
 
-
 /* Decides about the request from its head. MHD_NO: cut off. */
 static enum MHD_Result on_head(zg_http_t *h, zg_http_request_t *r, const char *method,
                                const char *version)
@@ -91,7 +90,9 @@ static enum MHD_Result on_head(zg_http_t *h, zg_http_request_t *r, const char *m
 		r->pub.to->common->requests++;
 		r->pub.to->common->in_flight++;
 	}
-	if (!refused && head.has_length && head.content_length > max)
+	if (!refused && !r->pub.to && has_body(&head))
+		refused = zg_refuse(&r->no, 400, "OPTIONS * takes no body") != 0;
+	else if (!refused && head.has_length && head.content_length > max)
 		refused = zg_refuse(&r->no, 413, "the body has %llu bytes; %s takes %llu",
 		                    (unsigned long long)head.content_length, r->pub.to->name,
 		                    (unsigned long long)max) != 0;

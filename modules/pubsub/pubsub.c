@@ -83,7 +83,7 @@ static void pubsub_request(zg_instance_t *in, zg_request_t *req)
 	else if (pubsub_publish(p, zg_str_n(name, (size_t)n), req->body) == 0)
 		zg_request_reply(req, 202, "application/json", "{\"published\":true}\n", 19);
 	else
-		zg_request_problem(req, 503, "Publishing is not possible now.");
+		zg_request_problem(req, 503, "ZeroMQ took nothing more for pub; nothing was published, send it again later.");
 }
 
 /* ---- WebSocket ---- */

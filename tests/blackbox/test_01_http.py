@@ -273,6 +273,9 @@ def test_head_and_options_everywhere(echoes):
         r = gw.http("OPTIONS", path)
         assert set(re.split(r",\s*", r.headers["Allow"])) == wanted, path
     assert gw.connect().send("OPTIONS * HTTP/1.1\r\nHost: x\r\n\r\n").response().status in (200, 204)
+    for body in "Content-Length: 5\r\n\r\nhello", "Transfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n":
+        # it has no location that could take one: this once crashed
+        assert gw.connect().send("OPTIONS * HTTP/1.1\r\nHost: x\r\n" + body).response().status == 400
     # HEAD tells the size that GET would have
     got, head = gw.http("GET", "/status/live"), gw.http("HEAD", "/status/live")
     assert (head.status, head.body, head.headers["Content-Length"]) == (200, b"", str(len(got.body)))
