@@ -31,6 +31,17 @@ static inline void zg_list_remove(zg_link_t *l)
 	zg_list_init(l);
 }
 
+/* All of `from` to the list `to`, which holds nothing yet; `from` is empty then. */
+static inline void zg_list_move(zg_link_t *to, zg_link_t *from)
+{
+	zg_list_init(to);
+	if (zg_list_empty(from))
+		return;
+	*to = *from;
+	to->next->prev = to->prev->next = to;
+	zg_list_init(from);
+}
+
 /* `it` may be removed in the body. */
 #define ZG_LIST_EACH(it, list)                                                            \
 	for (zg_link_t *it = (list)->next, *it##_next = it->next; it != (list);           \

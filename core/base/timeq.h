@@ -26,6 +26,19 @@ static inline void zg_timeq_init(zg_timeq_t *q, uint64_t span)
 
 static inline void zg_timeq_entry_init(zg_timeq_entry_t *e) { zg_list_init(&e->link); }
 
+/* Another span from now on. Deadlines that lie further ahead than it are moved
+ * up, so that the order holds. The owner then sets its timer anew. */
+static inline void zg_timeq_set_span(zg_timeq_t *q, uint64_t span, uint64_t now)
+{
+	q->span = span;
+	ZG_LIST_EACH(it, &q->list) {
+		zg_timeq_entry_t *e = ZG_CONTAINER(it, zg_timeq_entry_t, link);
+
+		if (e->due > now + span)
+			e->due = now + span;
+	}
+}
+
 /* (Re)arms: due `span` from now. */
 static inline void zg_timeq_arm(zg_timeq_t *q, zg_timeq_entry_t *e, uint64_t now)
 {

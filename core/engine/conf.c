@@ -1,7 +1,10 @@
 #include "engine/conf_load.h"
+#include <sched.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
+
+#define WORKERS_MAX 64
 
 /* What a module's check hook reports with. */
 struct zg_check {
@@ -153,6 +156,16 @@ zg_conf_t *zg_conf_load(const zg_conf_options_t *options)
 	if (l.errors)
 		zg_conf_free(&l.conf);
 	return l.conf;
+}
+
+unsigned zg_conf_workers(const zg_conf_t *conf)
+{
+	cpu_set_t set;
+	int n = (int)conf->gateway.workers;
+
+	if (n == 0 && sched_getaffinity(0, sizeof(set), &set) == 0)
+		n = CPU_COUNT(&set);
+	return n < 1 ? 1 : n > WORKERS_MAX ? WORKERS_MAX : (unsigned)n;
 }
 
 void zg_conf_free(zg_conf_t **conf)

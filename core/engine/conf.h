@@ -18,9 +18,11 @@ const char *zg_method_list(unsigned bits, char out[64]);
 
 typedef struct zg_gateway { /* [gateway] */
 	zg_list_t listen, load_module, include;
-	int64_t workers, max_connections;
+	int64_t workers; /* 0: as many as there are processors (zg_conf_workers) */
+	int64_t max_connections;
+	bool master;
 	int log_level;
-	const char *error_log, *pid;
+	const char *error_log, *access_log, *access_format, *pid, *user, *group;
 	uint64_t header_timeout, body_timeout, idle_timeout, shutdown_timeout;
 	uint64_t max_header, max_body;
 } zg_gateway_t;
@@ -62,6 +64,10 @@ typedef struct zg_conf {
 	zg_modules_t *modules;
 	zg_pool_t *pool;
 } zg_conf_t;
+
+/* How many workers run: `workers`, or for auto the processors this process may
+ * use, 64 at most. */
+unsigned zg_conf_workers(const zg_conf_t *conf);
 
 typedef struct zg_conf_options {
 	const char *prefix;      /* absolute, no trailing slash */

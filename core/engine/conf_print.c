@@ -60,7 +60,8 @@ static int list_doc(const char *doc, zg_buf_t *out)
 static int list_type(const zg_directive_t *row, zg_buf_t *out)
 {
 	if (row->type != ZG_TYPE_ENUM)
-		return zg_buf_printf(out, "%s", zg_directive_type_name(row->type));
+		return zg_buf_printf(out, "%s%s%s", zg_directive_type_name(row->type),
+		                     row->choices ? "|" : "", row->choices ? row->choices[0] : "");
 	for (size_t i = 0; row->choices[i]; i++)
 		if (zg_buf_printf(out, "%s%s", i ? "|" : "", row->choices[i]) < 0)
 			return -1;

@@ -1,17 +1,27 @@
 /* The directives of the core, and the methods. */
 #include "engine/conf.h"
 
+static const char *const workers_words[] = { "auto", NULL };
+
 const zg_directive_t zg_conf_gateway_rows[] = {
 	ZG_LIST(zg_gateway_t, listen, .def = "127.0.0.1:8080",
 	        .doc = "Addresses to serve: host:port, *:port, [v6]:port or unix:/path; port 0 is "
 	               "any free one."),
-	ZG_INT(zg_gateway_t, workers, .def = "1", .min = "1", .max = "1",
-	       .doc = "Threads that serve clients; this version runs one."),
+	ZG_INT(zg_gateway_t, workers, .def = "1", .min = "1", .max = "64", .choices = workers_words,
+	       .fixed = true,
+	       .doc = "Threads that serve clients; auto: one for each processor."),
+	ZG_BOOL(zg_gateway_t, master, .def = "no", .fixed = true,
+	        .doc = "Whether a small parent process stands in front, which holds the listening "
+	               "sockets and starts the gateway again at once when it crashes."),
+	ZG_STRING(zg_gateway_t, user, .fixed = true,
+	          .doc = "User to become when everything is open; only if started as root."),
+	ZG_STRING(zg_gateway_t, group, .fixed = true,
+	          .doc = "Group to become with it; the user's own if not given."),
 	ZG_LIST(zg_gateway_t, load_module,
 	        .doc = "Modules to load, each a .so file built for this zgate."),
 	ZG_LIST(zg_gateway_t, include,
 	        .doc = "More files to read, such as conf.d/*.ini; read in order of their names."),
-	ZG_PATH(zg_gateway_t, pid,
+	ZG_PATH(zg_gateway_t, pid, .fixed = true,
 	        .doc = "File that holds the process id while zgate runs; none if not given."),
 	ZG_PATH(zg_gateway_t, error_log,
 	        .doc = "File to log to; standard error if not given."),

@@ -103,10 +103,16 @@ static int set_size(const zg_directive_t *row, uint64_t *to, zg_str_t text, zg_e
 
 static int set_int(const zg_directive_t *row, int64_t *to, zg_str_t text, zg_err_t *err)
 {
+	const char *word = row->choices ? row->choices[0] : NULL;
 	int64_t value;
 
+	if (word && zg_str_eq(text, zg_str(word))) {
+		*to = 0;
+		return 0;
+	}
 	if (zg_unit_int(text, &value, NULL) < 0)
-		return zg_err(err, "\"%.*s\" is no whole number", ZG_STR_ARG(text));
+		return zg_err(err, "\"%.*s\" is no whole number%s%s", ZG_STR_ARG(text),
+		              word ? ", nor " : "", word ? word : "");
 	if (check_bounds(row, text, err, compare_int) < 0)
 		return -1;
 	*to = value;

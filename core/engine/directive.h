@@ -51,8 +51,11 @@ typedef struct zg_directive {
 	size_t offset;
 	const char *def;             /* as an operator would write it; NULL: none */
 	const char *min, *max;       /* for numbers, in the same notation */
-	const char *const *choices;  /* for ZG_TYPE_ENUM, NULL-terminated */
+	const char *const *choices;  /* for ZG_TYPE_ENUM, NULL-terminated; for ZG_TYPE_INT, one
+	                              * word that stands for 0 */
 	bool required;
+	bool fixed;                  /* read at start only: a reload that changes it starts the
+	                              * location anew. Sockets are always */
 	const char *doc;             /* one sentence */
 } zg_directive_t;
 

@@ -34,6 +34,8 @@ static int number_text(const zg_directive_t *row, const void *from, zg_buf_t *ou
 	uint64_t value;
 
 	memcpy(&value, from, sizeof(value)); /* all three are 64 bits wide */
+	if (row->type == ZG_TYPE_INT && row->choices && !value)
+		return add_line(out, row->name, row->choices[0]);
 	if (unset(row, value))
 		return 0;
 	if (row->type == ZG_TYPE_MSEC)

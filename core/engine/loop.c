@@ -34,12 +34,6 @@ struct zg_signal {
 	void *ctx;
 };
 
-struct post {
-	zg_link_t link;
-	zg_fn fn;
-	void *ctx;
-};
-
 struct work {
 	uv_work_t req;
 	zg_fn work, done;
@@ -61,9 +55,7 @@ static void run_deferred(uv_check_t *check)
 	if (zg_list_empty(&loop->deferred))
 		return;
 	/* what these defer in turn belongs to the next turn */
-	now = loop->deferred;
-	now.next->prev = now.prev->next = &now;
-	zg_list_init(&loop->deferred);
+	zg_list_move(&now, &loop->deferred);
 	while (!zg_list_empty(&now)) {
 		zg_defer_t *d = ZG_CONTAINER(now.next, zg_defer_t, link);
 
@@ -82,20 +74,21 @@ static void stay_awake(uv_idle_t *idle)
 static void run_posted(uv_async_t *wake)
 {
 	zg_loop_t *loop = wake->data;
+	zg_link_t now;
 	bool stop;
 
 	pthread_mutex_lock(&loop->lock);
-	while (!zg_list_empty(&loop->posted)) {
-		struct post *p = ZG_CONTAINER(loop->posted.next, struct post, link);
-
-		zg_list_remove(&p->link);
-		pthread_mutex_unlock(&loop->lock);
-		p->fn(p->ctx);
-		free(p);
-		pthread_mutex_lock(&loop->lock);
-	}
+	zg_list_move(&now, &loop->posted);
 	stop = loop->stopping;
 	pthread_mutex_unlock(&loop->lock);
+	while (!zg_list_empty(&now)) {
+		zg_post_t *p = ZG_CONTAINER(now.next, zg_post_t, link);
+		zg_fn fn = p->fn;
+		void *ctx = p->ctx;
+
+		zg_list_remove(&p->link);
+		fn(ctx); /* p may be gone after it */
+	}
 	if (stop)
 		uv_stop(&loop->uv);
 }
@@ -287,20 +280,15 @@ void zg_defer_cancel(zg_defer_t *d)
 	zg_list_remove(&d->link);
 }
 
-int zg_loop_post(zg_loop_t *loop, zg_fn fn, void *ctx)
+void zg_loop_post(zg_loop_t *loop, zg_post_t *p, zg_fn fn, void *ctx)
 {
-	struct post *p = malloc(sizeof *p);
-
-	if (!p)
-		return -1;
-	zg_list_init(&p->link);
 	p->fn = fn;
 	p->ctx = ctx;
+	zg_list_init(&p->link);
 	pthread_mutex_lock(&loop->lock);
 	zg_list_append(&loop->posted, &p->link);
 	pthread_mutex_unlock(&loop->lock);
 	uv_async_send(&loop->wake);
-	return 0;
 }
 
 static void on_work(uv_work_t *req)

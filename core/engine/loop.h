@@ -52,9 +52,16 @@ void zg_defer_init(zg_defer_t *d, zg_fn fn, void *ctx);
 void zg_defer(zg_loop_t *loop, zg_defer_t *d);
 void zg_defer_cancel(zg_defer_t *d);
 
-/* Runs fn on the loop's thread, soon; the only way in from other threads.
- * -1: out of memory. */
-int zg_loop_post(zg_loop_t *loop, zg_fn fn, void *ctx);
+/* Runs fn on the loop's thread, soon; the only way in from other threads. Never
+ * fails and never allocates: the struct is the sender's, stays with the loop
+ * until fn begins, and may be freed or posted again from then on. What one
+ * thread posts to a loop runs in that order. The loop must not have ended. */
+typedef struct zg_post {
+	zg_link_t link;
+	zg_fn fn;
+	void *ctx;
+} zg_post_t;
+void zg_loop_post(zg_loop_t *loop, zg_post_t *p, zg_fn fn, void *ctx);
 
 /* Runs work on libuv's thread pool, where it may block, then done on the
  * loop's thread, always. -1: out of memory, neither will run. */

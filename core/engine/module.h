@@ -8,11 +8,12 @@
 
 #include "base/list.h"
 #include "base/msg.h"
+#include "base/timeq.h"
 #include "engine/counter.h"
 #include "engine/directive.h"
 #include "engine/loop.h"
 
-#define ZG_MODULE_ABI 1
+#define ZG_MODULE_ABI 2
 
 /* The name of a module's descriptor: configure builds .so modules with
  * -DZG_DYNAMIC. */
@@ -29,11 +30,26 @@ typedef struct zg_worker zg_worker_t;     /* engine/worker.h */
 typedef struct zg_location zg_location_t; /* engine/conf.h */
 typedef struct zg_check zg_check_t;
 typedef struct zg_instance zg_instance_t;
+typedef struct zg_family zg_family_t;     /* engine/worker.h */
 
 typedef enum zg_module_kind {
 	ZG_BRIDGE,  /* serves locations that say `bridge = NAME` */
 	ZG_SERVICE, /* configured by one section of its own, [NAME]; serves no clients */
 } zg_module_kind_t;
+
+/* Where a section's instances work when there are several workers. Whatever it
+ * is, the module's code runs on one thread per instance and sees no other. */
+typedef enum zg_placement {
+	/* One on each worker, which know nothing of each other. */
+	ZG_EVERYWHERE,
+	/* One in all, at the section's home, a worker that the core picks: the core
+	 * brings every request and WebSocket there, whichever worker accepted it. For
+	 * what can have one owner only, such as a bound endpoint. */
+	ZG_AT_HOME,
+	/* One on each worker for its WebSockets; requests are brought to the home's.
+	 * They work together by zg_instance_send (engine/worker.h). */
+	ZG_WITH_HOME,
+} zg_placement_t;
 
 typedef struct zg_module {
 	uint32_t abi; /* ZG_MODULE_ABI */
@@ -44,6 +60,9 @@ typedef struct zg_module {
 	const zg_counter_t *counters;     /* rows over counts_size bytes; may be NULL */
 	size_t counts_size;
 	const char *methods;              /* default of `methods`, e.g. "POST" */
+	size_t shared_size;               /* of in->shared */
+	zg_placement_t placement;
+	zg_placement_t (*place)(const void *conf); /* if it depends on that; optional, pure */
 
 	/* Main thread, while a configuration is checked; must not open anything.
 	 * Says what is wrong with zg_check_error. */
@@ -76,6 +95,14 @@ typedef struct zg_module {
 	void (*ws_close)(zg_instance_t *in, zg_ws_t *ws);
 	/* No new work will come; what is in flight goes on. Optional, idempotent. */
 	void (*drain)(zg_instance_t *in);
+	/* What it accepted and ZeroMQ has not taken yet; a drain waits until it is 0.
+	 * Optional. */
+	uint64_t (*pending)(const zg_instance_t *in);
+	/* The operator changed directives that are not `fixed`: in->conf and
+	 * in->location are new from now on; nothing of the old ones may be kept.
+	 * Optional: without it a change of the module's own directives starts the
+	 * instance anew. Never fails. */
+	void (*reload)(zg_instance_t *in);
 	/* Close everything. Requests and WebSockets are gone already. Never fails. */
 	void (*stop)(zg_instance_t *in);
 } zg_module_t;
@@ -91,8 +118,14 @@ struct zg_instance {
 	struct zg_location_counts *common; /* the core's counters of this location */
 	zg_loop_t *loop;
 	zg_worker_t *worker;
+	zg_family_t *family;           /* its siblings on the other workers */
+	void *shared;                  /* module->shared_size bytes that all of them share, zeroed
+	                                * at first: for atomics only */
 	zg_link_t sockets; /* of the ZeroMQ sockets it opened (zmq/socket.h) */
 	zg_link_t clients; /* of its open WebSockets (front/ws.h) */
+	zg_link_t link;    /* worker->instances */
+	zg_timeq_t pings;  /* the WebSocket front's */
+	bool started;      /* false: a stub, the home works for it */
 };
 
 /* Only inside a check hook: reports that the directive of this section

@@ -1,4 +1,4 @@
-#include "engine/conf.h"
+#include "engine/worker.h"
 #include <dlfcn.h>
 
 static bool is_name(const char *name)
@@ -24,6 +24,11 @@ static int check_rows(const zg_module_t *module, const char *from, zg_err_t *err
 	const char *core = module->kind == ZG_BRIDGE
 	                           ? shared_row(module->directives, zg_conf_location_rows) : NULL;
 
+	for (const zg_counter_t *a = module->kind == ZG_BRIDGE ? module->counters : NULL; a && a->name; a++)
+		for (const zg_counter_t *b = zg_location_counter_rows; b->name; b++)
+			if (!strcmp(a->name, b->name))
+				return zg_err(err, "%s: module \"%s\" declares the counter \"%s\", which every "
+				              "location has already", from, module->name, a->name);
 	if (twice)
 		return zg_err(err, "%s: module \"%s\" declares the directive \"%s\" twice", from,
 		              module->name, twice);

@@ -4,16 +4,24 @@
 
 #define ROW(f, doc)   ZG_COUNTER(zg_location_counts_t, f, doc)
 #define LEVEL(f, doc) ZG_GAUGE(zg_location_counts_t, f, doc)
+#define TIMES(f, doc) ZG_HISTOGRAM(zg_location_counts_t, f, doc)
 
 const zg_counter_t zg_location_counter_rows[] = {
-	ROW(requests, "HTTP requests that reached the location: each is answered, in flight, or its client has gone."),
+	ROW(requests, "HTTP requests that reached the location: each is in flight, or ends in one of the "
+	              "outcomes answered, refused, failed, timed_out, cancelled."),
 	LEVEL(in_flight, "HTTP requests not answered yet."),
-	ROW(refused, "Of the answers, those given before the module saw the request: method, size, address, origin."),
-	ROW(client_gone, "HTTP requests whose client left before the answer."),
-	ROW(answered_2xx, "Answers with a status from 200 to 299."),
-	ROW(answered_3xx, "Answers with a status from 300 to 399."),
-	ROW(answered_4xx, "Answers with a status from 400 to 499."),
-	ROW(answered_5xx, "Answers with a status from 500 to 599."),
+	ROW(answered, "HTTP requests answered as their bridge had it, a worker's own errors included."),
+	ROW(refused, "HTTP requests that the gateway refused: 4xx, or 503 as nobody could take them."),
+	ROW(failed, "HTTP requests that failed on their way: 500, 502."),
+	ROW(timed_out, "HTTP requests that took too long: 504, or 408 if the client did."),
+	ROW(cancelled, "HTTP requests whose client left before the answer."),
+	ROW(status_2xx, "Answers with a status from 200 to 299."),
+	ROW(status_3xx, "Answers with a status from 300 to 399."),
+	ROW(status_4xx, "Answers with a status from 400 to 499."),
+	ROW(status_5xx, "Answers with a status from 500 to 599."),
+	TIMES(request_time, "From an HTTP request's head to its answer."),
+	TIMES(waiting_time, "Of it, until a worker was given the request."),
+	TIMES(worker_time, "Of it, from then until the worker's reply."),
 	ROW(bytes_in, "Bytes of request bodies."),
 	ROW(bytes_out, "Bytes of answer bodies."),
 	ROW(ws_opened, "WebSockets opened."),
@@ -47,4 +55,49 @@ const zg_counter_t zg_worker_counter_rows[] = {
 const char *zg_worker_version(void)
 {
 	return ZG_VERSION;
+}
+
+/* ---- siblings ---- */
+
+static void deliver(void *ctx)
+{
+	zg_letter_t *l = ctx;
+
+	l->fn(l->family->member[l->to->index], l->ctx);
+}
+
+void zg_instance_send(zg_instance_t *in, unsigned to, zg_letter_t *l,
+                      void (*fn)(zg_instance_t *there, void *ctx), void *ctx)
+{
+	l->to = in->worker->mate[to];
+	l->family = in->family;
+	l->fn = fn;
+	l->ctx = ctx;
+	zg_loop_post(l->to->loop, &l->post, deliver, l);
+}
+
+static void tour_done(void *ctx)
+{
+	zg_tour_t *t = ctx;
+
+	t->done(t->from, t->ctx);
+}
+
+static void tour_visit(void *ctx)
+{
+	zg_tour_t *t = ctx;
+	zg_worker_t *w = t->from->mate[t->next++];
+
+	t->visit(w, t->ctx);
+	if (t->next < w->mates)
+		zg_loop_post(w->mate[t->next]->loop, &t->post, tour_visit, t);
+	else
+		zg_loop_post(t->from->loop, &t->post, tour_done, t);
+}
+
+void zg_worker_tour(zg_worker_t *w, zg_tour_t *t, void (*visit)(zg_worker_t *w, void *ctx),
+                    void (*done)(zg_worker_t *w, void *ctx), void *ctx)
+{
+	*t = (zg_tour_t){ .from = w, .visit = visit, .done = done, .ctx = ctx };
+	zg_loop_post(w->mate[0]->loop, &t->post, tour_visit, t);
 }

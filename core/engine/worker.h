@@ -8,8 +8,10 @@
 
 /* Of one location on one worker. */
 typedef struct zg_location_counts {
-	uint64_t requests, in_flight, refused, client_gone;
-	uint64_t answered_2xx, answered_3xx, answered_4xx, answered_5xx;
+	/* requests = answered + refused + failed + timed_out + cancelled + in_flight */
+	uint64_t requests, in_flight, answered, refused, failed, timed_out, cancelled;
+	uint64_t status_2xx, status_3xx, status_4xx, status_5xx;
+	zg_hist_t request_time, waiting_time, worker_time;
 	uint64_t bytes_in, bytes_out;
 	uint64_t ws_opened, ws_open, ws_refused;
 	uint64_t ws_received, ws_delivered, ws_dropped, ws_slow_closed, ws_queued_bytes;
@@ -26,19 +28,79 @@ extern const zg_counter_t zg_worker_counter_rows[];
 /* "0.1.0" */
 const char *zg_worker_version(void);
 
+/* ---- siblings ---- */
+
+/* The instances of one section, one for each worker. Made and freed by the main
+ * thread (gateway/cycle.h); a member is its own worker's to read and write. */
+struct zg_family {
+	const zg_module_t *module;
+	const char *name;         /* as in zg_instance_t */
+	zg_placement_t placement;
+	unsigned home, members;   /* the home's worker; how many there are */
+	void *shared;
+	zg_instance_t **member;   /* by worker; NULL before start and after stop */
+};
+
+static inline bool zg_instance_is_home(const zg_instance_t *in);
+
+/* A message to a sibling, embedded in what it carries, as zg_post_t. */
+typedef struct zg_letter {
+	zg_post_t post;
+	zg_worker_t *to;
+	zg_family_t *family;
+	void (*fn)(zg_instance_t *there, void *ctx);
+	void *ctx;
+} zg_letter_t;
+
+/* Runs fn on worker `to`'s thread with the sibling there; NULL if it has been
+ * stopped, so that fn can free what ctx is. Never fails; the rules are
+ * zg_loop_post's. What two instances send each other arrives in order. */
+void zg_instance_send(zg_instance_t *in, unsigned to, zg_letter_t *l,
+                      void (*fn)(zg_instance_t *there, void *ctx), void *ctx);
+
+/* A tour of all workers: visit runs on each worker's thread in turn, then done
+ * on the thread where it began. ctx is with one thread at a time, so it needs no
+ * lock. The struct is the caller's until done. */
+typedef struct zg_tour {
+	zg_post_t post;
+	zg_worker_t *from;
+	unsigned next;
+	void (*visit)(zg_worker_t *w, void *ctx);
+	void (*done)(zg_worker_t *w, void *ctx);
+	void *ctx;
+} zg_tour_t;
+void zg_worker_tour(zg_worker_t *w, zg_tour_t *t, void (*visit)(zg_worker_t *w, void *ctx),
+                    void (*done)(zg_worker_t *w, void *ctx), void *ctx);
+
+/* What the workers of a process have together. */
+typedef struct zg_common {
+	_Atomic uint64_t connections; /* open, on all workers */
+	_Atomic bool draining;        /* no new work is wanted: /ready fails */
+	_Atomic uint64_t reloads, reloads_failed;
+	uint64_t started;             /* ms, monotonic */
+} zg_common_t;
+
 struct zg_worker {
 	unsigned index;
 	char name[16]; /* "worker 0" */
-	const zg_conf_t *conf;
+	zg_common_t *common;
+	zg_worker_t **mate; /* all workers of the process, itself among them */
+	unsigned mates;
+	const zg_conf_t *conf;   /* changes with a reload, between two callbacks */
 	zg_loop_t *loop;
 	void *zmq;               /* the process's ZeroMQ context */
 	struct zg_http *http;    /* front/http.h */
 	struct zg_wsfront *ws;   /* front/wsfront.h */
 	zg_instance_t **location; /* parallel to conf->location */
 	zg_instance_t **service;
+	zg_link_t instances;      /* all there are, also those that are being given up */
 	zg_worker_counts_t counts;
-	uint64_t started;        /* zg_loop_now */
 	bool draining;
 };
+
+static inline bool zg_instance_is_home(const zg_instance_t *in)
+{
+	return in->family->home == in->worker->index;
+}
 
 #endif

@@ -13,6 +13,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/ioctl.h>
+#include <time.h>
 #include <unistd.h>
 
 #define POOL_EXTRA     8192        /* of a connection's memory, beside the head */
@@ -77,9 +78,7 @@ void zg_http_doom(zg_http_t *h, zg_conn_t *c, const zg_refusal_t *no)
 	zg_http_request_t *r = c->req;
 	int twin;
 
-	if (r->pub.to && r->counted)
-		r->pub.to->common->refused++;
-	zg_http_settle(r, no->status, 0);
+	zg_http_settle(r, ZG_REFUSED, no->status, 0);
 	if (!r->pub.id.n)
 		zg_http_fill_id(r, ZG_STR_NONE);
 	zg_answer_send(c->fd, no, r->pub.id);
@@ -165,6 +164,16 @@ static void on_timer(void *ctx)
 
 /* ---- the life of a request ---- */
 
+/* Microseconds, monotonic. */
+static uint64_t now_us(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return (uint64_t)t.tv_sec * 1000000 + (uint64_t)t.tv_nsec / 1000;
+}
+
+
 static zg_str_t header_value(const char *p, size_t n)
 {
 	return p ? zg_str_n(p, n) : ZG_STR("");
@@ -237,6 +246,8 @@ static zg_http_request_t *request_new(zg_http_t *h)
 	r->response = NULL;
 	r->extras = 0;
 	r->origin = ZG_STR_NONE;
+	r->arrived = now_us();
+	r->handed = 0;
 	r->http = h;
 	r->id[0] = '\0';
 	zg_list_append(&h->open, &r->link);
@@ -288,9 +299,15 @@ static void *on_uri(void *cls, const char *uri, struct MHD_Connection *mhd)
 	return r;
 }
 
-void zg_http_settle(zg_http_request_t *r, unsigned status, uint64_t bytes)
+void zg_request_handed(zg_request_t *req)
+{
+	ZG_CONTAINER(req, zg_http_request_t, pub)->handed = now_us();
+}
+
+void zg_http_settle(zg_http_request_t *r, zg_outcome_t outcome, unsigned status, uint64_t bytes)
 {
 	zg_location_counts_t *c = r->pub.to ? r->pub.to->common : NULL;
+	uint64_t now = now_us();
 
 	if (!r->counted)
 		return;
@@ -300,16 +317,33 @@ void zg_http_settle(zg_http_request_t *r, unsigned status, uint64_t bytes)
 		return;
 	c->in_flight--;
 	c->bytes_out += bytes;
-	*(status == 0    ? &c->client_gone
-	  : status < 300 ? &c->answered_2xx
-	  : status < 400 ? &c->answered_3xx
-	  : status < 500 ? &c->answered_4xx
-	                 : &c->answered_5xx) += 1;
+	if (outcome == ZG_CANCELLED) {
+		c->cancelled++;
+		return;
+	}
+	*(status < 300   ? &c->status_2xx
+	  : status < 400 ? &c->status_3xx
+	  : status < 500 ? &c->status_4xx
+	                 : &c->status_5xx) += 1;
+	if (outcome == ZG_ANSWERED)
+		c->answered++;
+	else if (status == 408 || status == 504)
+		c->timed_out++;
+	else if (status < 500 || status == 503)
+		c->refused++;
+	else
+		c->failed++;
+	zg_hist_add(&c->request_time, now - r->arrived);
+	if (!r->handed)
+		return;
+	zg_hist_add(&c->waiting_time, r->handed - r->arrived);
+	if (outcome == ZG_ANSWERED)
+		zg_hist_add(&c->worker_time, now - r->handed);
 }
 
 static void cancel(zg_http_request_t *r)
 {
-	zg_http_settle(r, 0, 0);
+	zg_http_settle(r, ZG_CANCELLED, 0, 0);
 	if (r->pub.to->module->cancel)
 		r->pub.to->module->cancel(r->pub.to, &r->pub);
 }
@@ -328,7 +362,7 @@ static void on_completed(void *cls, struct MHD_Connection *mhd, void **con_cls,
 		cancel(r);
 	if (r->state == ZG_HTTP_QUEUED)
 		h->leaving--;
-	zg_http_settle(r, 0, 0); /* it went before its body was whole */
+	zg_http_settle(r, ZG_CANCELLED, 0, 0); /* it went before its body was whole */
 	zg_http_wake(r);
 	h->progress = true;
 	r->conn->req = NULL;

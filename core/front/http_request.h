@@ -36,6 +36,7 @@ typedef struct zg_http_request {
 	bool parked;       /* waits unsuspended: see zg_http.parked */
 	bool suspended;
 	uint64_t parked_at;
+	uint64_t arrived, handed; /* us; handed 0: no worker has had it */
 	zg_buf_t body;
 	uint64_t body_started;
 	size_t swallowed;
@@ -83,9 +84,14 @@ void zg_http_fill_id(zg_http_request_t *r, zg_str_t given);
 /* Answers past libmicrohttpd, which cannot answer in the middle of a body, and
  * has the connection cut off soon. The request counts as refused. */
 void zg_http_doom(struct zg_http *h, zg_conn_t *c, const zg_refusal_t *no);
-/* The request's one outcome: an answer of that status and length, or, 0, its
- * client has gone. Later calls change nothing. */
-void zg_http_settle(zg_http_request_t *r, unsigned status, uint64_t bytes);
+/* The request's one outcome, with the answer's status and length. Later calls
+ * change nothing. */
+typedef enum zg_outcome {
+	ZG_ANSWERED,  /* as the module had it */
+	ZG_REFUSED,   /* by the gateway: refused, failed or timed out, by the status */
+	ZG_CANCELLED, /* its client has gone */
+} zg_outcome_t;
+void zg_http_settle(zg_http_request_t *r, zg_outcome_t outcome, unsigned status, uint64_t bytes);
 /* It waits no longer as it did: unparks or resumes it. */
 void zg_http_wake(zg_http_request_t *r);
 /* The response is ready: have libmicrohttpd take it. */

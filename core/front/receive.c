@@ -183,8 +183,6 @@ static void dispatch(zg_http_request_t *r)
 		zg_timeq_disarm(&r->conn->deadline);
 	r->state = ZG_HTTP_WAITING;
 	if (refused) {
-		if (in)
-			in->common->refused++;
 		if (r->no.header)
 			zg_request_add_header(&r->pub, r->no.header, r->no.value);
 		zg_request_problem(&r->pub, r->no.status, "%s", r->no.detail);

@@ -100,12 +100,12 @@ static void add(struct MHD_Response *resp, const char *name, const char *value)
 }
 
 /* Gives the response its headers and to libmicrohttpd. NULL: no memory for one. */
-static void finish(zg_http_request_t *r, unsigned status, const char *type,
+static void finish(zg_http_request_t *r, zg_outcome_t outcome, unsigned status, const char *type,
                    struct MHD_Response *resp, uint64_t bytes)
 {
 	char origin[256];
 
-	zg_http_settle(r, status, bytes);
+	zg_http_settle(r, outcome, status, bytes);
 	if (!resp) {
 		zg_error("out of memory: a request was cut off");
 		r->status = 503;
@@ -138,11 +138,12 @@ static void finish(zg_http_request_t *r, unsigned status, const char *type,
 void zg_request_reply(zg_request_t *req, unsigned status, const char *type, const void *body,
                       size_t n)
 {
-	finish(of(req), status, type,
+	finish(of(req), ZG_ANSWERED, status, type,
 	       MHD_create_response_from_buffer(n, (void *)(uintptr_t)body, MHD_RESPMEM_MUST_COPY), n);
 }
 
-void zg_request_reply_buf(zg_request_t *req, unsigned status, const char *type, zg_buf_t *b)
+static void finish_buf(zg_http_request_t *r, zg_outcome_t outcome, unsigned status,
+                       const char *type, zg_buf_t *b)
 {
 	size_t n = b->len;
 	struct MHD_Response *resp = MHD_create_response_from_buffer(
@@ -152,7 +153,12 @@ void zg_request_reply_buf(zg_request_t *req, unsigned status, const char *type, 
 		*b = ZG_BUF(b->cap);
 	else
 		zg_buf_free(b);
-	finish(of(req), status, type, resp, n);
+	finish(r, outcome, status, type, resp, n);
+}
+
+void zg_request_reply_buf(zg_request_t *req, unsigned status, const char *type, zg_buf_t *b)
+{
+	finish_buf(of(req), ZG_ANSWERED, status, type, b);
 }
 
 void zg_request_reply_file(zg_request_t *req, unsigned status, const char *type, int fd,
@@ -162,7 +168,7 @@ void zg_request_reply_file(zg_request_t *req, unsigned status, const char *type,
 
 	if (!resp)
 		close(fd);
-	finish(of(req), status, type, resp, size);
+	finish(of(req), ZG_ANSWERED, status, type, resp, size);
 }
 
 void zg_request_problem(zg_request_t *req, unsigned status, const char *format, ...)
@@ -175,5 +181,5 @@ void zg_request_problem(zg_request_t *req, unsigned status, const char *format, 
 	vsnprintf(detail, sizeof detail, format, ap);
 	va_end(ap);
 	zg_answer_problem(&b, status, detail, req->id);
-	zg_request_reply_buf(req, status, "application/problem+json", &b);
+	finish_buf(of(req), ZG_REFUSED, status, "application/problem+json", &b);
 }

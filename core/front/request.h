@@ -40,6 +40,10 @@ long zg_request_param(const zg_request_t *req, const char *name, unsigned nth, c
 /* How many times a query parameter is there. */
 unsigned zg_request_params(const zg_request_t *req, const char *name);
 
+/* A worker has the request from now on: until here it waited, from here to the
+ * reply is the worker's time. Called again, for another worker, it counts anew. */
+void zg_request_handed(zg_request_t *req);
+
 /* Adds a response header before a reply; copies. Values with control bytes are
  * refused (-1). Content-Type, Content-Length, Connection and X-Request-ID are
  * the core's. */

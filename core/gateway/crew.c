@@ -21,10 +21,14 @@ struct zg_crew {
 	zg_loop_t *main_loop;
 	zg_crew_events_t events;
 	pthread_t thread;
+	zg_post_t post[8];
+	unsigned posts, asks;
 	zg_timer_t *drain_timer;
 	uint64_t drain_until;
 	bool quick; /* requests in flight are not waited for */
 	zg_location_counts_t *counts; /* of all locations */
+	zg_common_t common;
+	zg_worker_t *mate[1];
 	zg_err_t err;
 };
 
@@ -51,6 +55,8 @@ static zg_instance_t *instance_new(zg_crew_t *crew, const zg_module_t *module, c
 	in->name = module->name;
 	in->loop = crew->w.loop;
 	in->worker = &crew->w;
+	zg_list_init(&in->link);
+	zg_list_append(&crew->w.instances, &in->link);
 	zg_list_init(&in->sockets);
 	zg_list_init(&in->clients);
 	return in;
@@ -130,7 +136,7 @@ static int open_all(zg_crew_t *crew, zg_err_t *err)
 	    !(w->ws = zg_wsfront_new(w, err)) || instances_start(crew, err) != 0 ||
 	    !(crew->gate = zg_gate_new(w, crew->listeners, err)))
 		return -1;
-	w->started = zg_loop_now(w->loop);
+	crew->common.started = zg_loop_now(w->loop);
 	return 0;
 }
 
@@ -188,14 +194,14 @@ static void *thread_main(void *arg)
 
 	zg_log_thread(crew->w.name);
 	if (open_all(crew, &crew->err) != 0) {
-		zg_loop_post(crew->main_loop, tell_failed, crew);
+		zg_loop_post(crew->main_loop, &crew->post[crew->posts++ % 4], tell_failed, crew);
 	} else {
 		loop = crew->w.loop;
-		zg_loop_post(crew->main_loop, tell_ready, crew);
+		zg_loop_post(crew->main_loop, &crew->post[crew->posts++ % 4], tell_ready, crew);
 		zg_loop_run(loop);
 	}
 	close_all(crew);
-	zg_loop_post(crew->main_loop, tell_ended, crew);
+	zg_loop_post(crew->main_loop, &crew->post[crew->posts++ % 4], tell_ended, crew);
 	return NULL;
 }
 
@@ -211,6 +217,11 @@ zg_crew_t *zg_crew_start(const zg_conf_t *conf, const zg_listeners_t *listeners,
 		return NULL;
 	}
 	crew->w.conf = conf;
+	crew->w.common = &crew->common;
+	crew->mate[0] = &crew->w;
+	crew->w.mate = crew->mate;
+	crew->w.mates = 1;
+	zg_list_init(&crew->w.instances);
 	crew->w.zmq = zmq;
 	snprintf(crew->w.name, sizeof crew->w.name, "worker %u", crew->w.index);
 	crew->listeners = listeners;
@@ -295,12 +306,12 @@ static void drain(void *ctx)
 
 void zg_crew_stop(zg_crew_t *crew)
 {
-	zg_loop_post(crew->w.loop, stop, crew);
+	zg_loop_post(crew->w.loop, &crew->post[4 + crew->asks++ % 4], stop, crew);
 }
 
 void zg_crew_drain(zg_crew_t *crew)
 {
-	zg_loop_post(crew->w.loop, drain, crew);
+	zg_loop_post(crew->w.loop, &crew->post[4 + crew->asks++ % 4], drain, crew);
 }
 
 void zg_crew_free(zg_crew_t **crew)

@@ -23,7 +23,7 @@ const FIRST = {
 	pubsub: ["ws_open", "ws_delivered", "ws_dropped", "received", "published", "subscriptions"],
 	pipeline: ["uploads", "queued", "handed_over", "results", "pending", "ws_open"],
 	pair: ["ws_open", "to_peer", "from_peer"],
-	other: ["requests", "answered_4xx", "answered_5xx"],
+	other: ["requests", "status_4xx", "status_5xx"],
 };
 
 const SENDERS = ["PUB", "PUSH"], RECEIVERS = ["SUB", "PULL"];

@@ -137,7 +137,6 @@ static void answer(struct reqrep *r, zg_request_t *req, unsigned status, const c
 	if (frames <= 1) {
 		zg_str_t body = frames ? frame[0] : ZG_STR_NONE;
 
-		r->counts->answered++;
 		zg_request_reply(req, status, type ? type : type_of(r, body), body.p, body.n);
 		return;
 	}
@@ -148,7 +147,6 @@ static void answer(struct reqrep *r, zg_request_t *req, unsigned status, const c
 			return;
 		}
 	}
-	r->counts->answered++;
 	zg_request_reply_buf(req, status, type ? type : type_of(r, zg_buf_str(&whole)), &whole);
 	zg_buf_free(&whole);
 }

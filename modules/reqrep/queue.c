@@ -220,7 +220,6 @@ void reqrep_accept(struct reqrep *r, zg_request_t *req)
 
 void reqrep_forget(struct reqrep *r, struct reqrep_job *job)
 {
-	r->counts->cancelled++;
 	if (job->at)
 		abandon(r, job);
 	else
@@ -267,7 +266,6 @@ static void time_out(struct reqrep *r, struct reqrep_job *job, uint64_t now)
 		reqrep_window_shrink(b);
 	if (!req)
 		return;
-	r->counts->timed_out++;
 	if (ms % 1000 == 0)
 		ms /= 1000;
 	if (b)

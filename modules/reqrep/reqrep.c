@@ -23,12 +23,9 @@ static const zg_directive_t reqrep_directives[] = {
 };
 
 static const zg_counter_t reqrep_counters[] = {
-	ZG_COUNTER(struct reqrep_counts, answered, "Requests answered with a worker's reply."),
-	ZG_COUNTER(struct reqrep_counts, timed_out, "Requests answered 504: no reply in time."),
 	ZG_COUNTER(struct reqrep_counts, worker_lost, "Requests answered 502: the worker went away."),
 	ZG_COUNTER(struct reqrep_counts, no_worker, "Requests answered 503: no worker was connected."),
 	ZG_COUNTER(struct reqrep_counts, queue_full, "Requests answered 503: the queue was full."),
-	ZG_COUNTER(struct reqrep_counts, cancelled, "Requests whose client left before the reply."),
 	ZG_COUNTER(struct reqrep_counts, bad_replies, "Requests answered 502: the reply was unusable."),
 	ZG_COUNTER(struct reqrep_counts, late_replies, "Replies to requests that were over already."),
 	ZG_COUNTER(struct reqrep_counts, malformed_replies, "Messages of workers that are no replies."),

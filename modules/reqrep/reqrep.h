@@ -15,10 +15,9 @@ struct reqrep_conf {
 	const char *content_type;
 };
 
-/* requests = answered + timed_out + worker_lost + no_worker + queue_full +
- *            cancelled + bad_replies + waiting + outstanding */
+/* Beside the core's (engine/worker.h): why requests were refused or failed. */
 struct reqrep_counts {
-	uint64_t answered, timed_out, worker_lost, no_worker, queue_full, cancelled, bad_replies;
+	uint64_t worker_lost, no_worker, queue_full, bad_replies;
 	uint64_t late_replies, malformed_replies;
 	uint64_t waiting, outstanding, abandoned;
 };

@@ -55,9 +55,12 @@ static int add_counters(json_t *to, const zg_counter_t *row, const void *counts)
 {
 	int rc = 0;
 
-	for (; row && counts && row->name; row++)
+	for (; row && counts && row->name; row++) {
+		if (row->kind == ZG_KIND_HISTOGRAM)
+			continue;
 		rc |= json_object_set_new(to, row->name,
 		                          json_integer((json_int_t)zg_counter_value(row, counts)));
+	}
 	return rc;
 }
 

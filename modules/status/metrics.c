@@ -106,6 +106,8 @@ static int write_locations(const zg_worker_t *w, zg_buf_t *out)
 	int rc = 0;
 
 	for (const zg_counter_t *row = zg_location_counter_rows; row->name; row++) {
+		if (row->kind == ZG_KIND_HISTOGRAM)
+			continue;
 		rc |= family(out, name, "", row->name, row->kind, row->doc);
 		for (size_t i = 0; i < w->conf->locations; i++)
 			if (w->location[i])

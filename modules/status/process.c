@@ -46,7 +46,7 @@ status_process_t status_process_read(const zg_worker_t *w)
 	getrlimit(RLIMIT_NOFILE, &limit);
 	return (status_process_t){
 		.pid = (int)getpid(),
-		.uptime_ms = zg_loop_now(w->loop) - w->started,
+		.uptime_ms = zg_loop_now(w->loop) - w->common->started,
 		.memory_bytes = process_memory(),
 		.descriptors = process_descriptors(),
 		.descriptors_max = limit.rlim_cur,

@@ -545,6 +545,6 @@ def test_counts_are_right(echoes):
         assert gw.http("POST", "/e", b"12345").status == 200
     gw.http("GET", "/e")
     counts = gw.counters("/e")
-    assert counts["requests"] == 6 and counts["answered_2xx"] == 5 and counts["answered_4xx"] == 1
+    assert counts["requests"] == 6 and counts["status_2xx"] == 5 and counts["status_4xx"] == 1
     assert counts["in_flight"] == 0
     assert counts["bytes_in"] == 25 and counts["bytes_out"] >= 5 * len("/e:12345")

@@ -57,8 +57,8 @@ def converse(dice, address):
 
 
 def balanced(counters):
-    outcomes = sum(counters[k] for k in ("answered_2xx", "answered_3xx", "answered_4xx", "answered_5xx",
-                                         "client_gone", "in_flight"))
+    outcomes = sum(counters[k] for k in ("answered", "refused", "failed", "timed_out",
+                                         "cancelled", "in_flight"))
     return counters["requests"] == outcomes
 
 

@@ -7,7 +7,7 @@ import pytest
 import zmq
 from harness import bind, free_endpoint, zrecv
 
-COMMON = {"requests", "in_flight", "answered_2xx", "answered_4xx", "ws_open", "ws_delivered"}
+COMMON = {"requests", "in_flight", "status_2xx", "status_4xx", "ws_open", "ws_delivered"}
 
 
 @pytest.fixture
@@ -115,7 +115,7 @@ def test_counters_count(busy):
     after = busy.counters("/files")
     grown = {k: after[k] - before[k] for k in after if after[k] != before[k]}
     assert grown.pop("bytes_out") > 0
-    assert grown == {"requests": 3, "answered_2xx": 1, "answered_3xx": 1, "answered_4xx": 1}
+    assert grown == {"requests": 3, "answered": 2, "refused": 1, "status_2xx": 1, "status_3xx": 1, "status_4xx": 1}
     assert busy.counters("/status")["requests"] > status
 
 
@@ -183,7 +183,7 @@ def test_metrics(busy):
     s = busy.status()
     assert value(m, "zgate_build_info", version=s["version"]) == 1
     assert 0 < value(m, "zgate_uptime_seconds") <= s["uptime_ms"] / 1000
-    assert value(m, "zgate_answered_4xx_total", location="/files", bridge="static") == 1
+    assert value(m, "zgate_status_4xx_total", location="/files", bridge="static") == 1
     assert value(m, "zgate_requests_total", location="= /echo", bridge="reqrep") == 0
     assert value(m, "zgate_static_outside_root_total", location="/files", bridge="static") == 0
     assert value(m, "zgate_demo_published_total", service="demo") > 0

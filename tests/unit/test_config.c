@@ -118,8 +118,8 @@ static const struct bad values[] = {
 	  "disconnect\n"
 	  "t.ini:7: [location /] allow: \"10.0.0.0/33\" is no address block; write 10.0.0.0/8, ::1, "
 	  "unix: or all" },
-	{ HEAD "ping = 2h\n[gateway]\nworkers = 2\nmax_connections = -1\nidle_timeout = 1\n",
-	  "t.ini:5: [gateway] workers: 2 is over the maximum of 1\n"
+	{ HEAD "ping = 2h\n[gateway]\nworkers = 65\nmax_connections = -1\nidle_timeout = 1\n",
+	  "t.ini:5: [gateway] workers: 65 is over the maximum of 64\n"
 	  "t.ini:6: [gateway] max_connections: -1 is under the minimum of 1\n"
 	  "t.ini:7: [gateway] idle_timeout: \"1\" is no time; write 250ms, 5s, 2m or 1h\n"
 	  "t.ini:3: [location /] ping: 2h is over the maximum of 1h" },
