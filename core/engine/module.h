@@ -126,6 +126,9 @@ struct zg_instance {
 	zg_link_t link;    /* worker->instances */
 	zg_timeq_t pings;  /* the WebSocket front's */
 	bool started;      /* false: a stub, the home works for it */
+	/* the crew's: a reload gave it up; until when it may work on, ms; 0: it is at work */
+	uint64_t dropped_until;
+	bool resting;
 };
 
 /* Only inside a check hook: reports that the directive of this section

@@ -34,7 +34,6 @@ const char *zg_worker_version(void);
  * thread (gateway/cycle.h); a member is its own worker's to read and write. */
 struct zg_family {
 	const zg_module_t *module;
-	const char *name;         /* as in zg_instance_t */
 	zg_placement_t placement;
 	unsigned home, members;   /* the home's worker; how many there are */
 	void *shared;
@@ -82,7 +81,7 @@ typedef struct zg_common {
 
 struct zg_worker {
 	unsigned index;
-	char name[16]; /* "worker 0" */
+	char name[24]; /* "worker 0" */
 	zg_common_t *common;
 	zg_worker_t **mate; /* all workers of the process, itself among them */
 	unsigned mates;
@@ -91,8 +90,11 @@ struct zg_worker {
 	void *zmq;               /* the process's ZeroMQ context */
 	struct zg_http *http;    /* front/http.h */
 	struct zg_wsfront *ws;   /* front/wsfront.h */
+	struct zg_gate *gate;    /* front/gate.h; NULL when the worker closes */
 	zg_instance_t **location; /* parallel to conf->location */
 	zg_instance_t **service;
+	const zg_list_t *freed;   /* while a reload prepares: addresses that are bound only until
+	                           * what has them is given up */
 	zg_link_t instances;      /* all there are, also those that are being given up */
 	zg_worker_counts_t counts;
 	bool draining;
@@ -101,6 +103,12 @@ struct zg_worker {
 static inline bool zg_instance_is_home(const zg_instance_t *in)
 {
 	return in->family->home == in->worker->index;
+}
+
+/* Whether its module is given requests here, or at home. */
+static inline bool zg_instance_serves_requests(const zg_instance_t *in)
+{
+	return in->family->placement == ZG_EVERYWHERE || zg_instance_is_home(in);
 }
 
 #endif

@@ -5,6 +5,7 @@
 #define ZG_FRONT_CONN_H
 
 #include "base/timeq.h"
+#include "engine/worker.h"
 #include <sys/socket.h>
 #include <netinet/in.h>
 #include <stdbool.h>
@@ -15,6 +16,10 @@ struct zg_http_request;
 typedef struct zg_conn {
 	zg_timeq_entry_t deadline; /* in one of the gate's or the HTTP front's queues */
 	struct zg_gate *gate;
+	struct zg_http *http;      /* that has it */
+	zg_post_t move;            /* to another worker's gate */
+	zg_worker_t *to;
+	bool moved;                /* once is enough */
 	struct zg_http_request *req; /* the HTTP front's, while one is under way */
 	int fd;
 	uint64_t acked;              /* how far an answer under way had got when last looked at */

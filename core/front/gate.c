@@ -19,18 +19,19 @@
 #define RETRY_MS     100 /* after running out of descriptors */
 #define RESERVE_FDS  64  /* kept for ZeroMQ's connections, files and logs */
 
+/* One listening socket. */
 struct ear {
+	zg_link_t link;
 	zg_io_t *io;
 	zg_gate_t *gate;
 	int fd;
+	bool wanted;        /* during a reload: still among the listeners */
 };
 
 struct zg_gate {
 	zg_worker_t *w;
 	zg_linger_t *linger;
-	struct ear *ear;    /* one per listener */
-	size_t ears;
-	bool accepting;     /* false once the worker drains */
+	zg_link_t ears;
 	bool paused;        /* no descriptor left */
 	zg_timer_t *retry;
 	int epoll;
@@ -38,7 +39,8 @@ struct zg_gate {
 	zg_timeq_t heads;
 	zg_timer_t *heads_timer;
 	int fd_limit;       /* a client's descriptor stays under it */
-	char *peek;         /* max_header + 1 bytes */
+	char *peek;         /* of peek_max + 1 bytes */
+	size_t peek_max;    /* max_header */
 };
 
 /* ---- the life of a connection ---- */
@@ -84,7 +86,44 @@ static void refuse(zg_conn_t *c, const zg_refusal_t *no, zg_str_t request_id)
 	conn_free(c);
 }
 
+static void arm_head(zg_gate_t *g, zg_conn_t *c)
+{
+	if (!zg_timeq_first(&g->heads))
+		zg_timer_set(g->heads_timer, g->heads.span);
+	zg_timeq_arm(&g->heads, &c->deadline, zg_loop_now(g->w->loop));
+}
+
 /* ---- a whole head ---- */
+
+/* Its head is whole and has not been taken off the socket: the other gate looks
+ * at it anew. */
+static void take_over(void *ctx)
+{
+	zg_conn_t *c = ctx;
+	zg_gate_t *g = c->to->gate;
+	struct epoll_event e = { .events = EPOLLIN | EPOLLRDHUP | EPOLLET, .data.ptr = c };
+
+	if (!g || epoll_ctl(g->epoll, EPOLL_CTL_ADD, c->fd, &e) != 0) {
+		close(c->fd);
+		c->to->common->connections--;
+		free(c);
+		return;
+	}
+	c->gate = g;
+	g->w->counts.connections_open++;
+	arm_head(g, c);
+}
+
+static void move(zg_conn_t *c, unsigned to)
+{
+	zg_worker_t *w = c->gate->w;
+
+	zg_timeq_disarm(&c->deadline);
+	w->counts.connections_open--;
+	c->moved = true;
+	c->to = w->mate[to];
+	zg_loop_post(c->to->loop, &c->move, take_over, c);
+}
 
 static void give_websocket(zg_conn_t *c, zg_head_t *head)
 {
@@ -99,11 +138,19 @@ static void give_websocket(zg_conn_t *c, zg_head_t *head)
 			no.header = "Sec-WebSocket-Version";
 			no.value = "13";
 		}
-	} else if (zg_wsfront_adopt(g->w->ws, c, head, g->peek, &in, &no) == 0) {
-		/* the descriptor is the WebSocket front's now; it counts on as open */
-		zg_timeq_disarm(&c->deadline);
-		free(c);
-		return;
+	} else {
+		switch (zg_wsfront_adopt(g->w->ws, c, head, g->peek, &in, &no)) {
+		case ZG_WS_ADOPTED:
+			/* the descriptor is the WebSocket front's now; it counts on as open */
+			zg_timeq_disarm(&c->deadline);
+			free(c);
+			return;
+		case ZG_WS_ELSEWHERE:
+			move(c, in->family->home);
+			return;
+		case ZG_WS_REFUSED:
+			break;
+		}
 	}
 	g->w->counts.heads_refused++;
 	if (in)
@@ -128,7 +175,7 @@ static void give_http(zg_conn_t *c)
 static void look(zg_conn_t *c, bool over)
 {
 	zg_gate_t *g = c->gate;
-	size_t max = g->w->conf->gateway.max_header;
+	size_t max = g->peek_max;
 	zg_head_t head;
 	zg_refusal_t no = { 0 };
 	ssize_t n = recv(c->fd, g->peek, max + 1, MSG_PEEK | MSG_DONTWAIT);
@@ -173,9 +220,9 @@ static void on_epoll(void *ctx, unsigned events)
 		if (!c->with_http)
 			look(c, over);
 		else if (e[i].events & (EPOLLHUP | EPOLLERR))
-			zg_http_broken(g->w->http, c);
+			zg_http_broken(c->http, c);
 		else if (over)
-			zg_http_half_closed(g->w->http, c);
+			zg_http_half_closed(c->http, c);
 	}
 }
 
@@ -212,8 +259,8 @@ static void on_heads_timer(void *ctx)
 
 static void listen_events(zg_gate_t *g, unsigned events)
 {
-	for (size_t i = 0; i < g->ears; i++)
-		zg_io_set(g->ear[i].io, events);
+	ZG_LIST_EACH(l, &g->ears)
+		zg_io_set(ZG_CONTAINER(l, struct ear, link)->io, events);
 }
 
 static void pause_accepting(zg_gate_t *g, int error)
@@ -221,7 +268,7 @@ static void pause_accepting(zg_gate_t *g, int error)
 	if (!g->paused)
 		zg_warn("accepting pauses: %s; %llu connections are open. Raise the limit (ulimit -n, "
 		        "LimitNOFILE=) or lower max_connections",
-		        strerror(error), (unsigned long long)g->w->counts.connections_open);
+		        strerror(error), (unsigned long long)g->w->common->connections);
 	g->paused = true;
 	g->w->counts.accept_paused++;
 	listen_events(g, 0);
@@ -242,8 +289,6 @@ static void on_retry(void *ctx)
 {
 	zg_gate_t *g = ctx;
 
-	if (!g->accepting)
-		return;
 	if (!descriptors_left(g)) {
 		zg_timer_set(g->retry, RETRY_MS);
 		return;
@@ -256,6 +301,7 @@ static void on_retry(void *ctx)
 void zg_gate_closed(zg_worker_t *w)
 {
 	w->counts.connections_open--;
+	w->common->connections--;
 }
 
 static void set_socket_options(const zg_gate_t *g, int fd, int family)
@@ -276,7 +322,7 @@ static bool has_room(zg_gate_t *g, zg_conn_t *c)
 {
 	zg_refusal_t no;
 
-	if (g->w->counts.connections_open <= (uint64_t)g->w->conf->gateway.max_connections)
+	if (g->w->common->connections <= (uint64_t)g->w->conf->gateway.max_connections)
 		return true;
 	g->w->counts.connections_refused++;
 	zg_refuse(&no, 503, "the gateway has as many connections as it may have");
@@ -299,6 +345,7 @@ static void admit(zg_gate_t *g, int fd, const struct sockaddr_storage *from)
 	memcpy(&c->from, from, sizeof c->from);
 	g->w->counts.connections_accepted++;
 	g->w->counts.connections_open++;
+	g->w->common->connections++;
 	set_socket_options(g, fd, from->ss_family);
 	if (!has_room(g, c))
 		return;
@@ -306,19 +353,16 @@ static void admit(zg_gate_t *g, int fd, const struct sockaddr_storage *from)
 		close_conn(c);
 		return;
 	}
-	if (!zg_timeq_first(&g->heads))
-		zg_timer_set(g->heads_timer, g->heads.span);
-	zg_timeq_arm(&g->heads, &c->deadline, zg_loop_now(g->w->loop));
+	arm_head(g, c);
 	/* what arrived before the epoll set knew it gives an edge at once */
 }
 
-static void on_listener(void *ctx, unsigned events)
+/* Accepts at most `burst` clients; false: there is none left. */
+static bool accept_some(struct ear *ear, int burst)
 {
-	const struct ear *ear = ctx;
 	zg_gate_t *g = ear->gate;
 
-	(void)events;
-	for (int i = 0; i < ACCEPT_BURST && g->accepting && !g->paused; i++) {
+	for (int i = 0; i < burst && !g->paused; i++) {
 		struct sockaddr_storage from = { 0 };
 		socklen_t len = sizeof from;
 		int fd = accept4(ear->fd, (struct sockaddr *)&from, &len, SOCK_NONBLOCK | SOCK_CLOEXEC);
@@ -332,9 +376,72 @@ static void on_listener(void *ctx, unsigned events)
 		if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM)
 			pause_accepting(g, errno);
 		else if (errno == EAGAIN)
-			return;
+			return false;
 		/* else that client has gone again: the next */
 	}
+	return true;
+}
+
+static void on_listener(void *ctx, unsigned events)
+{
+	(void)events;
+	accept_some(ctx, ACCEPT_BURST);
+}
+
+/* Those who wait in the kernel's queue are let in first: closing the socket would
+ * reset them. It is closed by the main thread. */
+static void ear_close(struct ear *ear)
+{
+	while (accept_some(ear, ACCEPT_BURST) && !ear->gate->paused)
+		;
+	zg_io_remove(&ear->io);
+	zg_list_remove(&ear->link);
+	free(ear);
+}
+
+static struct ear *ear_find(zg_gate_t *g, int fd)
+{
+	ZG_LIST_EACH(l, &g->ears)
+		if (ZG_CONTAINER(l, struct ear, link)->fd == fd)
+			return ZG_CONTAINER(l, struct ear, link);
+	return NULL;
+}
+
+static int ear_open(zg_gate_t *g, int fd)
+{
+	struct ear *ear = calloc(1, sizeof *ear);
+
+	if (!ear || !(ear->io = zg_io_add(g->w->loop, fd, g->paused ? 0 : ZG_IO_READ, on_listener,
+	                                  ear))) {
+		free(ear);
+		return -1;
+	}
+	ear->gate = g;
+	ear->fd = fd;
+	ear->wanted = true;
+	zg_list_append(&g->ears, &ear->link);
+	return 0;
+}
+
+static int listen_on(zg_gate_t *g, const zg_listeners_t *listeners, zg_err_t *err)
+{
+	int rc = 0;
+
+	ZG_LIST_EACH(l, &g->ears)
+		ZG_CONTAINER(l, struct ear, link)->wanted = false;
+	for (size_t i = 0; i < listeners->count; i++) {
+		int fd = zg_listener_fd(&listeners->item[i], g->w->index);
+		struct ear *ear = ear_find(g, fd);
+
+		if (ear)
+			ear->wanted = true;
+		else if (ear_open(g, fd) != 0)
+			rc = zg_err(err, "cannot accept at %s: out of memory", listeners->item[i].text);
+	}
+	ZG_LIST_EACH(l, &g->ears)
+		if (!ZG_CONTAINER(l, struct ear, link)->wanted)
+			ear_close(ZG_CONTAINER(l, struct ear, link));
+	return rc;
 }
 
 /* ---- making and ending ---- */
@@ -348,7 +455,7 @@ static int client_fd_limit(void)
 	return r.rlim_cur > 2 * RESERVE_FDS ? (int)r.rlim_cur - RESERVE_FDS : (int)r.rlim_cur;
 }
 
-zg_gate_t *zg_gate_new(zg_worker_t *w, const zg_listeners_t *listeners, zg_err_t *err)
+zg_gate_t *zg_gate_new(zg_worker_t *w, zg_err_t *err)
 {
 	zg_gate_t *g = calloc(1, sizeof *g);
 
@@ -357,44 +464,45 @@ zg_gate_t *zg_gate_new(zg_worker_t *w, const zg_listeners_t *listeners, zg_err_t
 		return NULL;
 	}
 	g->w = w;
-	g->accepting = true;
-	g->epoll = -1;
+	zg_list_init(&g->ears);
 	g->fd_limit = client_fd_limit();
 	zg_timeq_init(&g->heads, w->conf->gateway.header_timeout);
 	if ((g->epoll = epoll_create1(EPOLL_CLOEXEC)) < 0) {
 		zg_err(err, "epoll_create1: %s", strerror(errno));
-		goto fail;
+		zg_gate_free(&g);
+		return NULL;
 	}
-	if (!(g->ear = calloc(listeners->count + 1, sizeof *g->ear)) ||
-	    !(g->peek = malloc(w->conf->gateway.max_header + 1)) ||
-	    !(g->linger = zg_linger_new(w->loop)) ||
-	    !(g->heads_timer = zg_timer_add(w->loop, on_heads_timer, g)) ||
-	    !(g->retry = zg_timer_add(w->loop, on_retry, g)) ||
-	    !(g->epoll_io = zg_io_add(w->loop, g->epoll, ZG_IO_READ, on_epoll, g)))
-		goto memory;
-	for (; g->ears < listeners->count; g->ears++) {
-		struct ear *ear = &g->ear[g->ears];
-
-		*ear = (struct ear){ .gate = g, .fd = listeners->item[g->ears].fd };
-		if (!(ear->io = zg_io_add(w->loop, ear->fd, ZG_IO_READ, on_listener, ear)))
-			goto memory;
-	}
-	return g;
-memory:
+	g->peek_max = w->conf->gateway.max_header;
+	if ((g->peek = malloc(g->peek_max + 1)) && (g->linger = zg_linger_new(w->loop)) &&
+	    (g->heads_timer = zg_timer_add(w->loop, on_heads_timer, g)) &&
+	    (g->retry = zg_timer_add(w->loop, on_retry, g)) &&
+	    (g->epoll_io = zg_io_add(w->loop, g->epoll, ZG_IO_READ, on_epoll, g)))
+		return g;
 	zg_err(err, "out of memory");
-fail:
 	zg_gate_free(&g);
 	return NULL;
 }
 
+int zg_gate_reload(zg_gate_t *g, const zg_listeners_t *listeners, zg_err_t *err)
+{
+	const zg_gateway_t *conf = &g->w->conf->gateway;
+	char *peek = conf->max_header > g->peek_max ? realloc(g->peek, conf->max_header + 1) : g->peek;
+
+	if (peek)
+		g->peek = peek;
+	if (peek || conf->max_header < g->peek_max)
+		g->peek_max = conf->max_header;
+	g->fd_limit = client_fd_limit();
+	zg_timeq_set_span(&g->heads, conf->header_timeout, zg_loop_now(g->w->loop));
+	set_heads_timer(g);
+	return listen_on(g, listeners, err);
+}
+
 void zg_gate_stop_accepting(zg_gate_t *g)
 {
-	g->accepting = false;
-	for (size_t i = 0; i < g->ears; i++) {
-		zg_io_remove(&g->ear[i].io);
-		shutdown(g->ear[i].fd, SHUT_RDWR); /* newcomers are refused, not left waiting */
-	}
-	g->ears = 0;
+	ZG_LIST_EACH(l, &g->ears)
+		ear_close(ZG_CONTAINER(l, struct ear, link));
+	zg_timer_clear(g->retry);
 }
 
 void zg_gate_free(zg_gate_t **handle)
@@ -405,6 +513,7 @@ void zg_gate_free(zg_gate_t **handle)
 	if (!g)
 		return;
 	*handle = NULL;
+	g->paused = true; /* who waits in a listening socket's queue is not let in now */
 	zg_gate_stop_accepting(g);
 	while ((e = zg_timeq_first(&g->heads)))
 		close_conn(ZG_CONTAINER(e, zg_conn_t, deadline));
@@ -414,7 +523,6 @@ void zg_gate_free(zg_gate_t **handle)
 	zg_io_remove(&g->epoll_io);
 	if (g->epoll >= 0)
 		close(g->epoll);
-	free(g->ear);
 	free(g->peek);
 	free(g);
 }

@@ -18,8 +18,11 @@
 
 typedef struct zg_gate zg_gate_t;
 
-/* The listeners stay the caller's. The worker's fronts must be there. */
-zg_gate_t *zg_gate_new(zg_worker_t *w, const zg_listeners_t *listeners, zg_err_t *err);
+/* Accepts nobody yet. The worker's fronts must be there. */
+zg_gate_t *zg_gate_new(zg_worker_t *w, zg_err_t *err);
+/* The worker's configuration has changed: accepts at these listeners from now on,
+ * and only these. The sockets stay the caller's. -1: at some of them not. */
+int zg_gate_reload(zg_gate_t *g, const zg_listeners_t *listeners, zg_err_t *err);
 void zg_gate_stop_accepting(zg_gate_t *g);
 /* Closes what waits for a head. After the HTTP front is gone. */
 void zg_gate_free(zg_gate_t **g);

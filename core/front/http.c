@@ -21,6 +21,7 @@
 #define FREE_MAX       256         /* request structs kept */
 #define DOOMED_MS      2000        /* for a cut-off client to read its answer */
 #define STOP_ROUNDS    20
+#define CONNECTIONS_MAX 2000000u
 
 /* ---- running libmicrohttpd ---- */
 
@@ -31,6 +32,8 @@ static void run(void *ctx)
 
 	h->progress = false;
 	MHD_run(h->daemon);
+	if (h->retired && h->connections == 0)
+		zg_defer(h->w->loop, &h->reap);
 	/* without timeouts of its own it says 0 (more to do now) or nothing; what
 	 * is parked makes it say 0 always */
 	if (MHD_get_timeout(h->daemon, &ms) != MHD_YES || ms != 0)
@@ -235,12 +238,14 @@ static zg_http_request_t *request_new(zg_http_t *h)
 	} else if (!(r = malloc(sizeof *r))) {
 		return NULL;
 	} else {
-		r->body = ZG_BUF(0);
+		r->body = r->kept = ZG_BUF(0);
 		zg_list_init(&r->link);
 	}
 	r->pub = (zg_request_t){ .each_header = each_header };
 	r->state = ZG_HTTP_HEAD;
 	r->suspended = r->parked = r->in_handler = r->counted = false;
+	r->away = r->orphan = r->acked = r->over = r->settled = false;
+	r->to = NULL;
 	r->body.cap = 0;
 	r->swallowed = 0;
 	r->response = NULL;
@@ -254,7 +259,7 @@ static zg_http_request_t *request_new(zg_http_t *h)
 	return r;
 }
 
-static void request_free(zg_http_request_t *r)
+void zg_http_request_free(zg_http_request_t *r)
 {
 	zg_http_t *h = r->http;
 
@@ -267,6 +272,7 @@ static void request_free(zg_http_request_t *r)
 	}
 	if (r->target != r->inline_target)
 		free(r->target);
+	zg_buf_free(&r->kept);
 	if (r->body.room > BODY_KEEP)
 		zg_buf_free(&r->body);
 	zg_buf_clear(&r->body);
@@ -306,13 +312,12 @@ void zg_request_handed(zg_request_t *req)
 
 void zg_http_settle(zg_http_request_t *r, zg_outcome_t outcome, unsigned status, uint64_t bytes)
 {
-	zg_location_counts_t *c = r->pub.to ? r->pub.to->common : NULL;
+	zg_location_counts_t *c = r->to ? r->to->common : NULL;
 	uint64_t now = now_us();
 
 	if (!r->counted)
 		return;
 	r->counted = false;
-	r->http->in_flight--;
 	if (!c)
 		return;
 	c->in_flight--;
@@ -344,8 +349,10 @@ void zg_http_settle(zg_http_request_t *r, zg_outcome_t outcome, unsigned status,
 static void cancel(zg_http_request_t *r)
 {
 	zg_http_settle(r, ZG_CANCELLED, 0, 0);
-	if (r->pub.to->module->cancel)
-		r->pub.to->module->cancel(r->pub.to, &r->pub);
+	if (r->away)
+		zg_forward_cancel(r);
+	else if (r->to->module->cancel)
+		r->to->module->cancel(r->to, &r->pub);
 }
 
 static void on_completed(void *cls, struct MHD_Connection *mhd, void **con_cls,
@@ -367,7 +374,13 @@ static void on_completed(void *cls, struct MHD_Connection *mhd, void **con_cls,
 	h->progress = true;
 	r->conn->req = NULL;
 	zg_http_arm(h, &h->idle, r->conn);
-	request_free(r);
+	if (!r->orphan || r->acked) {
+		zg_http_request_free(r);
+		return;
+	}
+	r->over = true; /* until its home has given it up */
+	zg_list_remove(&r->link);
+	zg_list_append(&h->orphans, &r->link);
 }
 
 static void on_connection(void *cls, struct MHD_Connection *mhd, void **socket_context,
@@ -379,8 +392,10 @@ static void on_connection(void *cls, struct MHD_Connection *mhd, void **socket_c
 	if (code == MHD_CONNECTION_NOTIFY_STARTED) {
 		*socket_context = h->adopting;
 		h->adopting = NULL;
+		h->connections++;
 	} else if (*socket_context) {
 		zg_gate_forget(*socket_context);
+		h->connections--;
 	}
 }
 
@@ -414,6 +429,7 @@ void zg_http_adopt(zg_http_t *h, zg_conn_t *c)
 	socklen_t len = from->sa_family == AF_INET6 ? sizeof c->from.in6 : sizeof c->from.in;
 
 	zg_http_arm(h, &h->idle, c);
+	c->http = h;
 	h->adopting = c;
 	if (MHD_add_connection(h->daemon, c->fd, from, len) != MHD_YES) {
 		/* libmicrohttpd has closed the descriptor, and said so if it had begun */
@@ -448,17 +464,6 @@ void zg_http_half_closed(zg_http_t *h, zg_conn_t *c)
 		zg_http_arm(h, &h->doomed, c);
 }
 
-void zg_http_drain(zg_http_t *h)
-{
-	ZG_LIST_EACH(l, &h->idle.list)
-		shutdown(ZG_CONTAINER(l, zg_conn_t, deadline.link)->fd, SHUT_RDWR);
-}
-
-unsigned zg_http_in_flight(const zg_http_t *h)
-{
-	return h->in_flight;
-}
-
 /* ---- making and ending ---- */
 
 static void on_mhd_log(void *cls, const char *format, va_list ap)
@@ -481,16 +486,14 @@ static size_t keep_escapes(void *cls, struct MHD_Connection *c, char *s)
 
 static struct MHD_Daemon *start_daemon(zg_http_t *h)
 {
-	const zg_gateway_t *g = &h->w->conf->gateway;
-
 	return MHD_start_daemon(
 		MHD_USE_EPOLL | MHD_USE_NO_LISTEN_SOCKET | MHD_ALLOW_SUSPEND_RESUME | MHD_USE_ERROR_LOG,
 		0, NULL, NULL, zg_receive, h,
 		MHD_OPTION_EXTERNAL_LOGGER, on_mhd_log, NULL,
 		/* the gate counts connections; the default here is FD_SETSIZE */
-		MHD_OPTION_CONNECTION_LIMIT, (unsigned)g->max_connections + 64,
+		MHD_OPTION_CONNECTION_LIMIT, CONNECTIONS_MAX,
 		/* cleared for every request: no larger than a head needs */
-		MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)g->max_header + POOL_EXTRA,
+		MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)h->max_header + POOL_EXTRA,
 		MHD_OPTION_CONNECTION_TIMEOUT, 0u,
 		MHD_OPTION_STRICT_FOR_CLIENT, 1,
 		MHD_OPTION_SIGPIPE_HANDLED_BY_APP, 1, /* or it would not use sendfile */
@@ -499,6 +502,21 @@ static struct MHD_Daemon *start_daemon(zg_http_t *h)
 		MHD_OPTION_NOTIFY_COMPLETED, on_completed, h,
 		MHD_OPTION_NOTIFY_CONNECTION, on_connection, h,
 		MHD_OPTION_END);
+}
+
+/* A front that serves nobody any more. */
+static void reap(void *ctx)
+{
+	zg_http_t *h = ctx, **at = &h->w->http;
+
+	if (h->connections > 0 || h->away > 0)
+		return;
+	while (*at != h)
+		at = &(*at)->older;
+	*at = h->older;
+	h->older = NULL;
+	zg_http_close(h);
+	zg_http_free(&h);
 }
 
 zg_http_t *zg_http_new(zg_worker_t *w, zg_err_t *err)
@@ -512,6 +530,9 @@ zg_http_t *zg_http_new(zg_worker_t *w, zg_err_t *err)
 	}
 	h->w = w;
 	h->timer_due = UINT64_MAX;
+	h->max_header = w->conf->gateway.max_header;
+	zg_list_init(&h->orphans);
+	zg_defer_init(&h->reap, reap, h);
 	zg_list_init(&h->open);
 	zg_list_init(&h->free_list);
 	zg_timeq_init(&h->idle, w->conf->gateway.idle_timeout);
@@ -531,36 +552,121 @@ zg_http_t *zg_http_new(zg_worker_t *w, zg_err_t *err)
 	return h;
 }
 
+/* libmicrohttpd's memory for a head is fixed: for another max_header there is a
+ * new front, and the older one serves on who is there. */
+static void replace(zg_worker_t *w)
+{
+	zg_err_t err;
+	zg_http_t *h = zg_http_new(w, &err);
+
+	if (!h) {
+		zg_error("max_header stays as it was: %s", err.text);
+		return;
+	}
+	h->older = w->http;
+	h->older->retired = true;
+	w->http = h;
+	zg_defer(w->loop, &h->older->run);
+}
+
+void zg_http_reload(zg_worker_t *w)
+{
+	const zg_gateway_t *g = &w->conf->gateway;
+	uint64_t now = zg_loop_now(w->loop);
+
+	if (w->http->max_header != g->max_header)
+		replace(w);
+	for (zg_http_t *h = w->http; h; h = h->older) {
+		zg_timeq_set_span(&h->idle, g->idle_timeout, now);
+		zg_timeq_set_span(&h->head, g->header_timeout, now);
+		zg_timeq_set_span(&h->body, g->body_timeout, now);
+		h->timer_due = now;
+		zg_timer_set(h->timer, 0);
+	}
+}
+
+/* The module has it, and is to have it no longer. */
+static void answer_503(zg_http_request_t *r, const char *why)
+{
+	zg_refusal_t no;
+
+	if (!r->away) {
+		if (r->to->module->cancel)
+			r->to->module->cancel(r->to, &r->pub);
+		zg_request_problem(&r->pub, 503, "%s", why);
+		return;
+	}
+	/* the home may be writing an answer into it: ours goes past it */
+	zg_forward_cancel(r);
+	zg_refuse(&no, 503, "%s", why);
+	zg_http_doom(r->http, r->conn, &no);
+	zg_http_wake(r);
+	zg_defer(r->http->w->loop, &r->http->run);
+}
+
+void zg_http_give_up(zg_http_t *h, zg_instance_t *in, const char *why)
+{
+	for (; h; h = h->older)
+		ZG_LIST_EACH(l, &h->open) {
+			zg_http_request_t *r = ZG_CONTAINER(l, zg_http_request_t, link);
+			zg_refusal_t no;
+
+			if (r->to != in)
+				continue;
+			if (r->state == ZG_HTTP_WAITING) {
+				answer_503(r, why);
+			} else if (r->state == ZG_HTTP_BODY || r->state == ZG_HTTP_SWALLOW) {
+				zg_refuse(&no, 503, "%s", why);
+				zg_http_doom(h, r->conn, &no);
+			}
+		}
+}
+
+void zg_http_close(zg_http_t *h)
+{
+	for (; h; h = h->older) {
+		h->stopping = true;
+		ZG_LIST_EACH(l, &h->open) {
+			zg_http_request_t *r = ZG_CONTAINER(l, zg_http_request_t, link);
+
+			if (r->state == ZG_HTTP_WAITING)
+				answer_503(r, "the gateway is stopping");
+		}
+		for (int i = 0; h->daemon && i < STOP_ROUNDS; i++)
+			MHD_run(h->daemon);
+		zg_io_remove(&h->io);
+		if (h->daemon)
+			MHD_stop_daemon(h->daemon);
+		h->daemon = NULL;
+		zg_defer_cancel(&h->run);
+		zg_defer_cancel(&h->reap);
+		zg_timer_remove(&h->timer);
+		zg_timer_remove(&h->patience);
+	}
+}
+
+unsigned zg_http_away(const zg_http_t *h)
+{
+	unsigned n = 0;
+
+	for (; h; h = h->older)
+		n += h->away;
+	return n;
+}
+
 void zg_http_free(zg_http_t **handle)
 {
-	zg_http_t *h = *handle;
+	for (zg_http_t *h = *handle, *older; h; h = older) {
+		older = h->older;
+		h->older = NULL;
+		zg_http_close(h);
+		ZG_LIST_EACH(f, &h->free_list) {
+			zg_http_request_t *r = ZG_CONTAINER(f, zg_http_request_t, link);
 
-	if (!h)
-		return;
-	*handle = NULL;
-	h->stopping = true;
-	ZG_LIST_EACH(l, &h->open) {
-		zg_http_request_t *r = ZG_CONTAINER(l, zg_http_request_t, link);
-
-		if (r->state == ZG_HTTP_WAITING) {
-			if (r->pub.to->module->cancel)
-				r->pub.to->module->cancel(r->pub.to, &r->pub);
-			zg_request_problem(&r->pub, 503, "the gateway is stopping");
+			zg_buf_free(&r->body);
+			free(r);
 		}
+		free(h);
 	}
-	for (int i = 0; h->daemon && i < STOP_ROUNDS; i++)
-		MHD_run(h->daemon);
-	zg_io_remove(&h->io);
-	if (h->daemon)
-		MHD_stop_daemon(h->daemon);
-	zg_defer_cancel(&h->run);
-	zg_timer_remove(&h->timer);
-	zg_timer_remove(&h->patience);
-	ZG_LIST_EACH(f, &h->free_list) {
-		zg_http_request_t *r = ZG_CONTAINER(f, zg_http_request_t, link);
-
-		zg_buf_free(&r->body);
-		free(r);
-	}
-	free(h);
+	*handle = NULL;
 }

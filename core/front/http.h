@@ -21,12 +21,16 @@ void zg_http_broken(zg_http_t *h, zg_conn_t *c);
 /* The client has finished sending, or has gone: TCP does not tell which. What
  * is answered within 2 s still goes out; then its request is cancelled. */
 void zg_http_half_closed(zg_http_t *h, zg_conn_t *c);
-/* Closes the connections that are between requests. */
-void zg_http_drain(zg_http_t *h);
-/* Requests that modules have not answered yet. */
-unsigned zg_http_in_flight(const zg_http_t *h);
+/* The worker's configuration has changed; w->http may be another one after it. */
+void zg_http_reload(zg_worker_t *w);
+/* Answers 503 to what the instance has not answered, and takes it from it. */
+void zg_http_give_up(zg_http_t *h, zg_instance_t *in, const char *why);
 /* Answers what waits with 503, gives answers under way a moment to leave, and
  * closes all connections. */
+void zg_http_close(zg_http_t *h);
+/* Requests that other workers have, or have not given back yet. After the close
+ * they have to come to 0 before the front is freed. */
+unsigned zg_http_away(const zg_http_t *h);
 void zg_http_free(zg_http_t **h);
 
 #endif

@@ -1,6 +1,7 @@
 /* http_request: the HTTP front's own view of a request; private to http.c,
  * which runs libmicrohttpd and keeps the deadlines, receive.c, which judges
- * and receives requests, and request.c, which answers them. */
+ * and receives requests, request.c, which answers them, and forward.c, which
+ * brings them to another worker. */
 #ifndef ZG_FRONT_HTTP_REQUEST_H
 #define ZG_FRONT_HTTP_REQUEST_H
 
@@ -24,10 +25,17 @@ typedef enum zg_http_state {
 	ZG_HTTP_DOOMED,  /* to be cut off: answered past libmicrohttpd, or client gone */
 } zg_http_state_t;
 
+typedef enum zg_outcome {
+	ZG_ANSWERED,  /* as the module had it */
+	ZG_REFUSED,   /* by the gateway: refused, failed or timed out, by the status */
+	ZG_CANCELLED, /* its client has gone */
+} zg_outcome_t;
+
 typedef struct zg_http_request {
 	zg_request_t pub;
-	zg_link_t link;    /* of the front's open or free ones */
+	zg_link_t link;    /* of the front's open, away or free ones */
 	struct zg_http *http;
+	zg_instance_t *to; /* here; pub.to is the home's while that has the request */
 	zg_conn_t *conn;
 	struct MHD_Connection *mhd;
 	zg_http_state_t state;
@@ -43,6 +51,17 @@ typedef struct zg_http_request {
 	zg_refusal_t no;
 	struct MHD_Response *response;
 	unsigned status;
+	zg_outcome_t outcome;
+	uint64_t bytes;    /* of the answer */
+	/* While the home has it (forward.c) all but these and what is above `away`
+	 * is the home's: */
+	bool away;         /* set and cleared here */
+	bool orphan, acked, over; /* its client left: the home was told, said so, MHD is done */
+	bool settled;      /* the home's: replied or cancelled */
+	zg_letter_t out, cancel;
+	zg_post_t back, ack;
+	zg_buf_t kept;     /* what libmicrohttpd has of it, copied */
+	char method[16];
 	struct { char *name, *value; } extra[32];
 	unsigned extras;
 	zg_str_t origin;   /* borrowed from libmicrohttpd */
@@ -61,7 +80,12 @@ struct zg_http {
 	uint64_t timer_due;
 	zg_timeq_t idle, head, body, doomed;
 	zg_link_t open, free_list;
-	unsigned free_count, in_flight;
+	zg_link_t orphans;    /* requests whose client left while a home had them */
+	unsigned free_count, connections, away;
+	uint64_t max_header;  /* libmicrohttpd's memory is made for this */
+	struct zg_http *older; /* fronts made for another max_header, until they are empty */
+	zg_defer_t reap;
+	bool retired;
 	/* Suspending a connection and resuming it costs four system calls. So a
 	 * request that waits is only parked at first: libmicrohttpd asks for its
 	 * answer in every run, and suspended when that has gone on for a moment. */
@@ -86,15 +110,21 @@ void zg_http_fill_id(zg_http_request_t *r, zg_str_t given);
 void zg_http_doom(struct zg_http *h, zg_conn_t *c, const zg_refusal_t *no);
 /* The request's one outcome, with the answer's status and length. Later calls
  * change nothing. */
-typedef enum zg_outcome {
-	ZG_ANSWERED,  /* as the module had it */
-	ZG_REFUSED,   /* by the gateway: refused, failed or timed out, by the status */
-	ZG_CANCELLED, /* its client has gone */
-} zg_outcome_t;
 void zg_http_settle(zg_http_request_t *r, zg_outcome_t outcome, unsigned status, uint64_t bytes);
 /* It waits no longer as it did: unparks or resumes it. */
 void zg_http_wake(zg_http_request_t *r);
-/* The response is ready: have libmicrohttpd take it. */
+/* The answer is in the request; here or, for one that is away, at its home. */
 void zg_http_replied(zg_http_request_t *r);
+/* The request is over and nobody has it any more. */
+void zg_http_request_free(zg_http_request_t *r);
+
+/* forward.c: requests whose location works on another worker. */
+void zg_forward(zg_http_request_t *r);
+/* On the home's thread: the answer is in the request, send it back. */
+void zg_forward_back(zg_http_request_t *r);
+/* Its client has left. */
+void zg_forward_cancel(zg_http_request_t *r);
+/* On the request's own thread: completes the answer that came back (request.c). */
+void zg_request_complete(zg_http_request_t *r);
 
 #endif

@@ -63,8 +63,7 @@ static int open_unix(zg_listener_t *l, const char *path, zg_err_t *err)
 	if (unix_in_use(&un))
 		errno = EADDRINUSE;
 	else if (listen_on(l, (struct sockaddr *)&un, sizeof un) == 0) {
-		l->unlink = path;
-		return 0;
+		return (l->unlink = strdup(path)) ? 0 : zg_err(err, "out of memory");
 	}
 	return zg_err(err, "listen: cannot listen on unix:%s: %s", path, strerror(errno));
 }
@@ -103,30 +102,60 @@ static int open_one(zg_listener_t *l, const char *where, zg_err_t *err)
 	return rc;
 }
 
-int zg_listen_open(zg_listeners_t *l, const zg_conf_t *conf, zg_err_t *err)
+static const zg_listener_t *find(const zg_listeners_t *l, const char *where)
+{
+	for (size_t i = 0; i < l->count; i++)
+		if (strcmp(l->item[i].where, where) == 0)
+			return &l->item[i];
+	return NULL;
+}
+
+int zg_listen_renew(zg_listeners_t *to, const zg_listeners_t *from, const zg_conf_t *conf,
+                    zg_err_t *err)
 {
 	const zg_list_t *where = &conf->gateway.listen;
 
-	*l = (zg_listeners_t){ .item = calloc(where->count ? where->count : 1, sizeof *l->item) };
-	if (!l->item)
+	*to = (zg_listeners_t){ .item = calloc(where->count ? where->count : 1, sizeof *to->item) };
+	if (!to->item)
 		return zg_err(err, "out of memory");
 	for (size_t i = 0; i < where->count; i++) {
-		if (open_one(&l->item[i], where->item[i], err) != 0) {
-			zg_listen_close(l);
-			return -1;
-		}
-		l->count++;
+		const zg_listener_t *same = find(from, where->item[i]);
+
+		if (same)
+			to->item[i] = *same;
+		else if (open_one(&to->item[i], where->item[i], err) != 0)
+			break;
+		else if (!(to->item[i].where = strdup(where->item[i])))
+			break;
+		to->count++;
 	}
-	return 0;
+	if (to->count == where->count)
+		return 0;
+	zg_listen_close_dropped(to, from);
+	return -1;
+}
+
+int zg_listen_open(zg_listeners_t *l, const zg_conf_t *conf, zg_err_t *err)
+{
+	return zg_listen_renew(l, &(zg_listeners_t){ 0 }, conf, err);
+}
+
+void zg_listen_close_dropped(zg_listeners_t *l, const zg_listeners_t *but)
+{
+	for (size_t i = 0; i < l->count; i++) {
+		if (find(but, l->item[i].where))
+			continue;
+		close(l->item[i].fd);
+		if (l->item[i].unlink)
+			unlink(l->item[i].unlink);
+		free(l->item[i].unlink);
+		free(l->item[i].where);
+	}
+	free(l->item);
+	*l = (zg_listeners_t){ 0 };
 }
 
 void zg_listen_close(zg_listeners_t *l)
 {
-	for (size_t i = 0; i < l->count; i++) {
-		close(l->item[i].fd);
-		if (l->item[i].unlink)
-			unlink(l->item[i].unlink);
-	}
-	free(l->item);
-	*l = (zg_listeners_t){ 0 };
+	zg_listen_close_dropped(l, &(zg_listeners_t){ 0 });
 }

@@ -9,7 +9,8 @@
 typedef struct zg_listener {
 	int fd;
 	char text[128]; /* ADDRESS:PORT with the real port, or unix:/path */
-	const char *unlink; /* of a unix socket: its path, removed at the end */
+	char *unlink;   /* of a unix socket: its path, removed at the end */
+	char *where;    /* as the directive has it */
 } zg_listener_t;
 
 typedef struct zg_listeners {
@@ -17,9 +18,22 @@ typedef struct zg_listeners {
 	size_t count;
 } zg_listeners_t;
 
+/* The descriptor that a worker accepts from. */
+static inline int zg_listener_fd(const zg_listener_t *l, unsigned worker)
+{
+	(void)worker;
+	return l->fd;
+}
+
 /* Binds and listens on every `listen` of the configuration, or on none: -1,
  * err names the address. May block in name resolution. */
 int zg_listen_open(zg_listeners_t *l, const zg_conf_t *conf, zg_err_t *err);
 void zg_listen_close(zg_listeners_t *l);
+/* The listeners of another configuration: those of `from` that it names as well
+ * are shared, the others opened. -1: none is. */
+int zg_listen_renew(zg_listeners_t *to, const zg_listeners_t *from, const zg_conf_t *conf,
+                    zg_err_t *err);
+/* Closes those of l that `but` does not share, and frees l. */
+void zg_listen_close_dropped(zg_listeners_t *l, const zg_listeners_t *but);
 
 #endif

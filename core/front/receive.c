@@ -83,18 +83,18 @@ static enum MHD_Result on_head(zg_http_t *h, zg_http_request_t *r, const char *m
 	r->pub.remote = zg_str(zg_net_host(&r->conn->from.any, r->remote));
 	r->origin = head.origin;
 	refused = zg_route(h->w, &head, &r->conn->from.any, r->path, &r->pub, &r->no) != 0;
-	max = r->pub.to ? r->pub.to->location->max_body : 0;
+	r->to = r->pub.to;
+	max = r->to ? r->to->location->max_body : 0;
 	r->counted = true;
-	h->in_flight++;
-	if (r->pub.to) {
-		r->pub.to->common->requests++;
-		r->pub.to->common->in_flight++;
+	if (r->to) {
+		r->to->common->requests++;
+		r->to->common->in_flight++;
 	}
-	if (!refused && !r->pub.to && has_body(&head))
+	if (!refused && !r->to && has_body(&head))
 		refused = zg_refuse(&r->no, 400, "OPTIONS * takes no body") != 0;
 	else if (!refused && head.has_length && head.content_length > max)
 		refused = zg_refuse(&r->no, 413, "the body has %llu bytes; %s takes %llu",
-		                    (unsigned long long)head.content_length, r->pub.to->name,
+		                    (unsigned long long)head.content_length, r->to->name,
 		                    (unsigned long long)max) != 0;
 	if (refused && has_body(&head) &&
 	    (head.expect.p || (head.has_length && head.content_length > SWALLOW_MAX))) {
@@ -126,7 +126,7 @@ static enum MHD_Result on_body(zg_http_t *h, zg_http_request_t *r, const char *d
 		}
 	} else if (r->body.len + n > r->body.cap - 1) {
 		zg_refuse(&r->no, 413, "the body is larger than the %zu bytes that %s takes",
-		          r->body.cap - 1, r->pub.to->name);
+		          r->body.cap - 1, r->to->name);
 		zg_http_doom(h, r->conn, &r->no);
 		return MHD_NO;
 	} else if (zg_buf_add(&r->body, data, n) != 0) {
@@ -149,7 +149,7 @@ static enum MHD_Result on_body(zg_http_t *h, zg_http_request_t *r, const char *d
 /* HEAD and OPTIONS where the module does not serve them. */
 static bool answer_for_module(zg_http_request_t *r)
 {
-	const zg_location_t *loc = r->pub.to->location;
+	const zg_location_t *loc = r->to->location;
 	char allow[64];
 
 	if (r->pub.method == ZG_OPTIONS && !(loc->method_bits & ZG_OPTIONS)) {
@@ -175,7 +175,7 @@ static bool answer_for_module(zg_http_request_t *r)
 
 static void dispatch(zg_http_request_t *r)
 {
-	zg_instance_t *in = r->pub.to;
+	zg_instance_t *in = r->to;
 	bool refused = r->state == ZG_HTTP_SWALLOW;
 	char allow[64];
 
@@ -202,7 +202,10 @@ static void dispatch(zg_http_request_t *r)
 	r->pub.body = zg_buf_str(&r->body);
 	if (answer_for_module(r))
 		return;
-	in->module->request(in, &r->pub);
+	if (zg_instance_serves_requests(in))
+		in->module->request(in, &r->pub);
+	else
+		zg_forward(r);
 }
 
 static enum MHD_Result queue(zg_http_request_t *r)

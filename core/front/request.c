@@ -99,40 +99,53 @@ static void add(struct MHD_Response *resp, const char *name, const char *value)
 		zg_warn("the response header %s was refused by libmicrohttpd", name);
 }
 
-/* Gives the response its headers and to libmicrohttpd. NULL: no memory for one. */
-static void finish(zg_http_request_t *r, zg_outcome_t outcome, unsigned status, const char *type,
-                   struct MHD_Response *resp, uint64_t bytes)
+/* What only the request's own worker knows, and the end of it. */
+void zg_request_complete(zg_http_request_t *r)
 {
+	struct MHD_Response *resp = r->response;
 	char origin[256];
 
-	zg_http_settle(r, outcome, status, bytes);
+	zg_http_settle(r, r->outcome, r->status, r->bytes);
 	if (!resp) {
 		zg_error("out of memory: a request was cut off");
 		r->status = 503;
 		/* an empty answer needs almost nothing; without even that: cut off */
-		resp = MHD_create_response_from_buffer(0, NULL, MHD_RESPMEM_PERSISTENT);
-	} else {
-		r->status = status;
-		if (type)
-			add(resp, "Content-Type", type);
-		for (unsigned i = 0; i < r->extras; i++)
-			add(resp, r->extra[i].name, r->extra[i].value);
-		if (r->pub.id.n)
-			add(resp, "X-Request-ID", r->pub.id.p);
-		if (zg_answer_retry_after(status))
-			add(resp, "Retry-After", "1");
-		if (r->http->w->draining)
-			add(resp, "Connection", "close");
-		if (r->origin.p && r->pub.to && r->origin.n < sizeof origin &&
-		    zg_route_origin_listed(r->pub.to->location, r->origin)) {
-			memcpy(origin, r->origin.p, r->origin.n);
-			origin[r->origin.n] = '\0';
-			add(resp, "Access-Control-Allow-Origin", origin);
-			add(resp, "Vary", "Origin");
-		}
+		r->response = MHD_create_response_from_buffer(0, NULL, MHD_RESPMEM_PERSISTENT);
+		zg_http_replied(r);
+		return;
 	}
-	r->response = resp;
+	if (r->pub.id.n)
+		add(resp, "X-Request-ID", r->pub.id.p);
+	if (zg_answer_retry_after(r->status))
+		add(resp, "Retry-After", "1");
+	if (r->http->w->draining || r->http->retired)
+		add(resp, "Connection", "close");
+	if (r->origin.p && r->to && r->origin.n < sizeof origin &&
+	    zg_route_origin_listed(r->to->location, r->origin)) {
+		memcpy(origin, r->origin.p, r->origin.n);
+		origin[r->origin.n] = '\0';
+		add(resp, "Access-Control-Allow-Origin", origin);
+		add(resp, "Vary", "Origin");
+	}
 	zg_http_replied(r);
+}
+
+/* resp NULL: there was no memory for one. */
+static void finish(zg_http_request_t *r, zg_outcome_t outcome, unsigned status, const char *type,
+                   struct MHD_Response *resp, uint64_t bytes)
+{
+	r->outcome = outcome;
+	r->status = status;
+	r->response = resp;
+	r->bytes = bytes;
+	if (resp && type)
+		add(resp, "Content-Type", type);
+	for (unsigned i = 0; resp && i < r->extras; i++)
+		add(resp, r->extra[i].name, r->extra[i].value);
+	if (r->away)
+		zg_forward_back(r);
+	else
+		zg_request_complete(r);
 }
 
 void zg_request_reply(zg_request_t *req, unsigned status, const char *type, const void *body,

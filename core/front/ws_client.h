@@ -21,6 +21,8 @@ typedef struct zg_ws_client {
 	bool waits_pong, waits_writable, rx_text;
 	bool paused;              /* not read, so its pongs are not seen */
 	bool closing, dead;       /* dead: lws_write failed; its close comes soon */
+	uint64_t leave_at;        /* ms; 0: it may stay */
+	const char *leave_reason;
 	uint16_t close_code;
 	char close_reason[124];
 } zg_ws_client_t;

@@ -20,6 +20,7 @@
 #define QUEUE_COUNT  65536     /* messages queued for one client, beside the bytes */
 #define CLOSE_MS     5000      /* for a client to take what is queued and the close */
 #define OFFERS_MAX   16
+#define LEAVE_MS     10
 
 struct zg_wsfront {
 	zg_worker_t *w;
@@ -28,10 +29,10 @@ struct zg_wsfront {
 	zg_linger_t *linger;
 	zg_ws_client_t *adopting; /* during the synchronous handshake */
 	const char *adopting_id;
-	zg_timeq_t *pings;        /* one per location: each has its `ping` */
 	zg_timeq_t ends;          /* of closing handshakes */
 	zg_timer_t *timer;
 	uint64_t timer_due;
+	zg_timer_t *leave;        /* while clients are being closed one after the other */
 };
 
 /* ---- receiving ---- */
@@ -206,7 +207,7 @@ static void arm(zg_wsfront_t *f, zg_timeq_t *q, zg_timeq_entry_t *e)
 
 static void arm_ping(zg_wsfront_t *f, zg_ws_client_t *c)
 {
-	arm(f, &f->pings[c->pub.to->location->index], &c->ping);
+	arm(f, &c->pub.to->pings, &c->ping);
 }
 
 void zg_wsfront_arm_end(zg_ws_client_t *c)
@@ -236,19 +237,20 @@ static void on_timer(void *ctx)
 	uint64_t now = zg_loop_now(f->w->loop);
 	zg_timeq_entry_t *e;
 
-	for (size_t i = 0; i < f->w->conf->locations; i++)
-		while ((e = zg_timeq_pop(&f->pings[i], now)))
+	ZG_LIST_EACH(l, &f->w->instances)
+		while ((e = zg_timeq_pop(&ZG_CONTAINER(l, zg_instance_t, link)->pings, now)))
 			ping(f, ZG_CONTAINER(e, zg_ws_client_t, ping));
 	while ((e = zg_timeq_pop(&f->ends, now)))
 		zg_ws_client_kill(ZG_CONTAINER(e, zg_ws_client_t, end));
 	f->timer_due = UINT64_MAX;
 	if ((e = zg_timeq_first(&f->ends)))
 		f->timer_due = e->due;
-	for (size_t i = 0; i < f->w->conf->locations; i++)
-		if ((e = zg_timeq_first(&f->pings[i])) && e->due < f->timer_due)
+	ZG_LIST_EACH(l, &f->w->instances)
+		if ((e = zg_timeq_first(&ZG_CONTAINER(l, zg_instance_t, link)->pings)) &&
+		    e->due < f->timer_due)
 			f->timer_due = e->due;
 	if (f->timer_due != UINT64_MAX)
-		zg_timer_set(f->timer, f->timer_due - now);
+		zg_timer_set(f->timer, f->timer_due > now ? f->timer_due - now : 0);
 }
 
 /* ---- the handshake ---- */
@@ -363,7 +365,7 @@ static void perform(zg_wsfront_t *f, zg_conn_t *conn, const zg_head_t *head, cha
 	in->module->ws_open(in, &c->pub, req);
 }
 
-int zg_wsfront_adopt(zg_wsfront_t *f, zg_conn_t *conn, const zg_head_t *head, const char *bytes,
+zg_ws_adoption_t zg_wsfront_adopt(zg_wsfront_t *f, zg_conn_t *conn, const zg_head_t *head, const char *bytes,
                      zg_instance_t **in, zg_refusal_t *no)
 {
 	struct handshake h = { .req = { .each_header = each_line } };
@@ -371,7 +373,8 @@ int zg_wsfront_adopt(zg_wsfront_t *f, zg_conn_t *conn, const zg_head_t *head, co
 	char remote[64], id[65];
 	char *copy = malloc(head->size + 1), *store = malloc(head->target.n + 2);
 	zg_ws_client_t *c = NULL;
-	int rc = -1;
+	zg_ws_adoption_t result = ZG_WS_REFUSED;
+	int rc;
 
 	if (!copy || !store) {
 		zg_refuse(no, 503, "out of memory");
@@ -386,6 +389,13 @@ int zg_wsfront_adopt(zg_wsfront_t *f, zg_conn_t *conn, const zg_head_t *head, co
 	h.req.id = zg_str(id);
 	rc = zg_route(f->w, head, &conn->from.any, store, &h.req, no);
 	*in = h.req.to;
+	if (rc == 0 && h.req.to->family->placement == ZG_AT_HOME && !zg_instance_is_home(h.req.to) &&
+	    !conn->moved) {
+		result = ZG_WS_ELSEWHERE;
+		goto out;
+	}
+	if (rc == 0 && !h.req.to->started) /* a reload moved its home in between */
+		rc = zg_refuse(no, 503, "the gateway is being reconfigured, try again");
 	if (rc == 0) {
 		each_line(&h.req, collect_offers, &h);
 		rc = f->w->draining ? zg_refuse(no, 503, "the gateway is stopping")
@@ -393,12 +403,80 @@ int zg_wsfront_adopt(zg_wsfront_t *f, zg_conn_t *conn, const zg_head_t *head, co
 	}
 	if (rc == 0 && !(c = client_new(f, &h.req)))
 		rc = zg_refuse(no, 503, "out of memory");
-	if (rc == 0)
+	if (rc == 0) {
 		perform(f, conn, head, copy, c, &h.req);
+		result = ZG_WS_ADOPTED;
+	}
 out:
 	free(copy);
 	free(store);
-	return rc;
+	return result;
+}
+
+/* ---- closing many ---- */
+
+/* Closes whose moment has come; sets the timer for those to come. */
+static void on_leave(void *ctx)
+{
+	zg_wsfront_t *f = ctx;
+	uint64_t now = zg_loop_now(f->w->loop);
+	bool more = false;
+
+	ZG_LIST_EACH(i, &f->w->instances) {
+		zg_instance_t *in = ZG_CONTAINER(i, zg_instance_t, link);
+
+		ZG_LIST_EACH(l, &in->clients) {
+			zg_ws_client_t *c = ZG_CONTAINER(l, zg_ws_client_t, member);
+
+			if (c->leave_at && now >= c->leave_at)
+				zg_ws_close(&c->pub, 1001, c->leave_reason);
+			else
+				more |= c->leave_at != 0;
+		}
+	}
+	if (more)
+		zg_timer_set(f->leave, LEAVE_MS);
+}
+
+static void close_within(zg_instance_t *in, const char *reason, uint64_t within_ms)
+{
+	uint64_t now = zg_loop_now(in->loop);
+	uint64_t ms = in->common->ws_open < within_ms ? in->common->ws_open : within_ms;
+
+	ZG_LIST_EACH(l, &in->clients) {
+		zg_ws_client_t *c = ZG_CONTAINER(l, zg_ws_client_t, member);
+
+		c->leave_at = now + (ms ? (uint64_t)random() % ms : 0);
+		c->leave_reason = reason;
+	}
+}
+
+void zg_wsfront_close(zg_wsfront_t *f, zg_instance_t *in, const char *reason, uint64_t within_ms)
+{
+	ZG_LIST_EACH(i, &f->w->instances)
+		if (!in || ZG_CONTAINER(i, zg_instance_t, link) == in)
+			close_within(ZG_CONTAINER(i, zg_instance_t, link), reason, within_ms);
+	on_leave(f);
+}
+
+void zg_wsfront_forget(zg_wsfront_t *f, zg_instance_t *in)
+{
+	ZG_LIST_EACH(i, &f->w->instances) {
+		if (in && ZG_CONTAINER(i, zg_instance_t, link) != in)
+			continue;
+		ZG_LIST_EACH(l, &ZG_CONTAINER(i, zg_instance_t, link)->clients) {
+			zg_ws_client_t *c = ZG_CONTAINER(l, zg_ws_client_t, member);
+
+			zg_ws_client_kill(c);
+			on_closed(c);
+		}
+	}
+}
+
+void zg_wsfront_reload(zg_wsfront_t *f)
+{
+	f->timer_due = 0;
+	zg_timer_set(f->timer, 0);
 }
 
 /* ---- making and ending ---- */
@@ -415,7 +493,7 @@ static void set_lws_log(void)
 	lws_set_log_level(LLL_ERR | LLL_WARN, on_lws_log);
 }
 
-zg_wsfront_t *zg_wsfront_new(zg_worker_t *w, zg_err_t *err)
+int zg_wsfront_open(zg_worker_t *w, zg_err_t *err)
 {
 	static const struct lws_protocols protocols[] = {
 		/* a session of at least a byte, or DROP_PROTOCOL is not called */
@@ -441,57 +519,26 @@ zg_wsfront_t *zg_wsfront_new(zg_worker_t *w, zg_err_t *err)
 	};
 
 	pthread_once(&once, set_lws_log);
-	if (!f || !(f->pings = calloc(w->conf->locations + 1, sizeof *f->pings))) {
-		zg_err(err, "out of memory");
-		zg_wsfront_free(&f);
-		return NULL;
-	}
+	if (!f)
+		return zg_err(err, "out of memory");
+	w->ws = f;
 	f->w = w;
 	f->timer_due = UINT64_MAX;
 	zg_timeq_init(&f->ends, CLOSE_MS);
-	for (size_t i = 0; i < w->conf->locations; i++)
-		zg_timeq_init(&f->pings[i], w->conf->location[i]->ping);
 	f->lws = lws_create_context(&info);
 	f->vhost = f->lws ? lws_get_vhost_by_name(f->lws, "zgate") : NULL;
 	if (!f->vhost || !(f->timer = zg_timer_add(w->loop, on_timer, f)) ||
+	    !(f->leave = zg_timer_add(w->loop, on_leave, f)) ||
 	    !(f->linger = zg_linger_new(w->loop))) {
-		zg_err(err, "libwebsockets does not start; is libwebsockets-evlib-uv installed?");
-		zg_wsfront_stop(f);
-		zg_loop_end(w->loop);
-		zg_wsfront_free(&f);
-		return NULL;
+		return zg_err(err, "libwebsockets does not start; is libwebsockets-evlib-uv installed?");
 	}
-	return f;
-}
-
-void zg_wsfront_drain(zg_wsfront_t *f)
-{
-	for (size_t i = 0; i < f->w->conf->locations; i++) {
-		zg_instance_t *in = f->w->location[i];
-
-		if (!in)
-			continue;
-		ZG_LIST_EACH(l, &in->clients)
-			zg_ws_close(&ZG_CONTAINER(l, zg_ws_client_t, member)->pub, 1001,
-			            "the gateway is stopping");
-	}
-}
-
-void zg_wsfront_forget(zg_wsfront_t *f)
-{
-	for (size_t i = 0; i < f->w->conf->locations; i++) {
-		zg_instance_t *in = f->w->location[i];
-
-		if (!in)
-			continue;
-		ZG_LIST_EACH(l, &in->clients)
-			on_closed(ZG_CONTAINER(l, zg_ws_client_t, member));
-	}
+	return 0;
 }
 
 void zg_wsfront_stop(zg_wsfront_t *f)
 {
 	zg_timer_remove(&f->timer);
+	zg_timer_remove(&f->leave);
 	if (f->lws)
 		lws_context_destroy(f->lws);
 	zg_linger_free(&f->linger);
@@ -504,7 +551,6 @@ void zg_wsfront_free(zg_wsfront_t **f)
 	/* with a foreign loop the second call frees what the first has closed */
 	if ((*f)->lws)
 		lws_context_destroy((*f)->lws);
-	free((*f)->pings);
 	free(*f);
 	*f = NULL;
 }

@@ -2,7 +2,9 @@
 
 #include <stddef.h>
 #include <stdlib.h>
+#include <stdio.h>
 #include <string.h>
+#include <time.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 #include <unistd.h>
@@ -26,4 +28,15 @@ void zg_notify(const char *state)
 		/* systemd will say that it heard nothing */
 	}
 	close(fd);
+}
+
+void zg_notify_reloading(void)
+{
+	struct timespec t;
+	char text[80];
+
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	snprintf(text, sizeof text, "RELOADING=1\nMONOTONIC_USEC=%lld",
+	         (long long)t.tv_sec * 1000000 + t.tv_nsec / 1000);
+	zg_notify(text);
 }

@@ -4,5 +4,7 @@
 #define ZG_GATEWAY_NOTIFY_H
 
 void zg_notify(const char *state); /* "READY=1" */
+/* RELOADING=1, with the time that systemd asks for. */
+void zg_notify_reloading(void);
 
 #endif

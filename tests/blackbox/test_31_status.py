@@ -222,15 +222,14 @@ def test_not_ready_while_draining(gateway, zmq_context):
     """)
     gw.wait_peers("/slow", "req", 1)
     ready = b"GET /status/ready HTTP/1.1\r\nHost: x\r\n\r\n"
-    idle, asking, waiting = gw.connect(), gw.connect(), gw.connect()
-    for c in (idle, asking):
-        assert c.send(ready).response().text == "ready\n"
+    asking, waiting = gw.connect(), gw.connect()
+    assert asking.send(ready).response().text == "ready\n"
     waiting.send("POST /slow HTTP/1.1\r\nHost: x\r\nContent-Length: 1\r\n\r\nx")
     assert zrecv(s) == [b"x"]
     asking.send(ready[:30])
     gw.wait_status(lambda _: True)  # a round trip: the half request has arrived
     gw.signal(signal.SIGQUIT)
-    assert idle.closed()  # the drain has begun
+    gw.wait_log("SIGQUIT")
     r = asking.send(ready[30:]).response()
     assert r.status == 503 and r.headers["Retry-After"]
     s.send(b"late, but in time")
