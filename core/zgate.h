@@ -15,6 +15,7 @@
 #include "base/target.h"
 #include "base/timeq.h"
 #include "base/trie.h"
+#include "base/unit.h"
 #include "base/utf8.h"
 #include "engine/conf.h"
 #include "engine/counter.h"

@@ -76,6 +76,13 @@ void zg_instance_send(zg_instance_t *in, unsigned to, zg_letter_t *l,
 	zg_loop_post(l->to->loop, &l->post, deliver, l);
 }
 
+void zg_letter_return(zg_letter_t *l, unsigned to, void (*fn)(zg_instance_t *there, void *ctx))
+{
+	l->to = l->to->mate[to];
+	l->fn = fn;
+	zg_loop_post(l->to->loop, &l->post, deliver, l);
+}
+
 static void tour_done(void *ctx)
 {
 	zg_tour_t *t = ctx;

@@ -57,6 +57,10 @@ typedef struct zg_letter {
 void zg_instance_send(zg_instance_t *in, unsigned to, zg_letter_t *l,
                       void (*fn)(zg_instance_t *there, void *ctx), void *ctx);
 
+/* From fn, which has the letter then: sends it on, or back, to the sibling on worker
+ * `to`, with the same ctx; also where there is no instance any more. */
+void zg_letter_return(zg_letter_t *l, unsigned to, void (*fn)(zg_instance_t *there, void *ctx));
+
 /* A tour of all workers: visit runs on each worker's thread in turn, then done
  * on the thread where it began. ctx is with one thread at a time, so it needs no
  * lock. The struct is the caller's until done. */

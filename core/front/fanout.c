@@ -3,14 +3,69 @@
 #include "engine/worker.h"
 
 #define BURST_START 4096
-#define BURST_BYTES (64u << 10) /* a burst that has grown to this is sent at once */
+#define BURST_BYTES (64u << 10) /* a burst that would grow over this is sent before */
 
-static void flush(void *ctx)
+/* ---- bursts ---- */
+
+/* Room for n more bytes; moves it into a larger message if needed. */
+static int reserve(zg_burst_t *b, size_t n)
 {
-	zg_fanout_t *f = ctx;
-	zg_msg_t *m = f->burst;
+	size_t used = b->msg ? b->msg->len : 0;
+	size_t room = b->msg ? b->room : BURST_START;
+	zg_msg_t *m;
 
-	f->burst = NULL;
+	while (room < used + n)
+		room *= 2;
+	if (b->msg && room == b->room)
+		return 0;
+	if (!(m = zg_msg_new(room)))
+		return -1;
+	m->len = used;
+	m->units = b->msg ? b->msg->units : 0;
+	if (used)
+		memcpy(m->data, b->msg->data, used);
+	zg_msg_unref(&b->msg);
+	b->msg = m;
+	b->room = room;
+	return 0;
+}
+
+int zg_burst_append(zg_burst_t *b, zg_ws_type_t type, const zg_str_t *parts, size_t n)
+{
+	size_t len = 0, size;
+	unsigned char *at;
+
+	for (size_t i = 0; i < n; i++)
+		len += parts[i].n;
+	size = zg_ws_head_size(len) + len;
+	if (reserve(b, size) != 0)
+		return -1;
+	at = b->msg->data + b->msg->len;
+	at += zg_ws_head(at, type, len);
+	for (size_t i = 0; i < n; i++) {
+		if (parts[i].n)
+			memcpy(at, parts[i].p, parts[i].n);
+		at += parts[i].n;
+	}
+	b->msg->len += size;
+	b->msg->units++;
+	return 0;
+}
+
+zg_msg_t *zg_burst_take(zg_burst_t *b)
+{
+	zg_msg_t *m = b->msg;
+
+	b->msg = NULL;
+	return m;
+}
+
+/* ---- fan-outs ---- */
+
+void zg_fanout_flush(zg_fanout_t *f)
+{
+	zg_msg_t *m = zg_burst_take(&f->burst);
+
 	zg_defer_cancel(&f->flush);
 	if (!m)
 		return;
@@ -19,16 +74,21 @@ static void flush(void *ctx)
 	zg_msg_unref(&m);
 }
 
+static void on_turn(void *ctx)
+{
+	zg_fanout_flush(ctx);
+}
+
 void zg_fanout_init(zg_fanout_t *f, zg_loop_t *loop)
 {
 	*f = (zg_fanout_t){ .loop = loop };
 	zg_list_init(&f->members);
-	zg_defer_init(&f->flush, flush, f);
+	zg_defer_init(&f->flush, on_turn, f);
 }
 
 void zg_fanout_free(zg_fanout_t *f)
 {
-	flush(f);
+	zg_fanout_flush(f);
 	while (!zg_list_empty(&f->members))
 		zg_list_remove(f->members.next);
 	f->count = 0;
@@ -36,67 +96,33 @@ void zg_fanout_free(zg_fanout_t *f)
 
 void zg_fanout_join(zg_fanout_t *f, zg_ws_t *ws)
 {
-	flush(f);
+	zg_fanout_flush(f);
 	zg_list_append(&f->members, &ws->link);
 	f->count++;
 }
 
 void zg_fanout_leave(zg_fanout_t *f, zg_ws_t *ws)
 {
-	flush(f);
+	zg_fanout_flush(f);
 	zg_list_remove(&ws->link);
 	f->count--;
 }
 
-/* Room for n more bytes in the burst; moves it into a larger one if needed. */
-static int reserve(zg_fanout_t *f, size_t n)
-{
-	size_t used = f->burst ? f->burst->len : 0;
-	size_t room = f->burst ? f->room : BURST_START;
-	zg_msg_t *m;
-
-	while (room < used + n)
-		room *= 2;
-	if (f->burst && room == f->room)
-		return 0;
-	if (!(m = zg_msg_new(room)))
-		return -1;
-	m->len = used;
-	m->units = f->burst ? f->burst->units : 0;
-	if (used)
-		memcpy(m->data, f->burst->data, used);
-	zg_msg_unref(&f->burst);
-	f->burst = m;
-	f->room = room;
-	return 0;
-}
-
 int zg_fanout_append(zg_fanout_t *f, zg_ws_type_t type, const zg_str_t *parts, size_t n)
 {
-	size_t len = 0, size;
-	unsigned char *at;
+	size_t len = 0;
 
 	if (f->count == 0)
 		return 0;
 	for (size_t i = 0; i < n; i++)
 		len += parts[i].n;
-	size = zg_ws_head_size(len) + len;
-	if (f->burst && f->burst->len + size > BURST_BYTES)
-		flush(f);
-	if (reserve(f, size) != 0) {
+	if (f->burst.msg && f->burst.msg->len + zg_ws_head_size(len) + len > BURST_BYTES)
+		zg_fanout_flush(f);
+	if (zg_burst_append(&f->burst, type, parts, n) != 0) {
 		ZG_LIST_EACH(l, &f->members)
 			ZG_CONTAINER(l, zg_ws_t, link)->to->common->ws_dropped++;
 		return -1;
 	}
-	at = f->burst->data + f->burst->len;
-	at += zg_ws_head(at, type, len);
-	for (size_t i = 0; i < n; i++) {
-		if (parts[i].n)
-			memcpy(at, parts[i].p, parts[i].n);
-		at += parts[i].n;
-	}
-	f->burst->len += size;
-	f->burst->units++;
 	zg_defer(f->loop, &f->flush);
 	return 0;
 }

@@ -161,8 +161,12 @@ int zg_ws_send(zg_ws_t *ws, zg_msg_t *m)
 		}
 	}
 	if (zg_ring_push(&c->queue, zg_msg_ref(m), &dropped) != 0) {
-		counts->ws_dropped += m->units;
-		c->missed += m->units;
+		/* what is queued goes with it, so that the gap stands where it belongs */
+		if (ws->to->location->overflow != ZG_OVERFLOW_DISCONNECT)
+			dropped = zg_ring_clear(&c->queue);
+		account(c, before);
+		counts->ws_dropped += m->units + dropped;
+		c->missed += m->units + dropped;
 		m->refs--; /* the caller still holds one */
 		if (ws->to->location->overflow == ZG_OVERFLOW_DISCONNECT)
 			too_slow(c);
@@ -182,6 +186,12 @@ int zg_ws_send_bytes(zg_ws_t *ws, zg_ws_type_t type, zg_str_t data)
 
 	zg_msg_unref(&m);
 	return rc;
+}
+
+void zg_ws_missed(zg_ws_t *ws, uint64_t n)
+{
+	zg_ws_client(ws)->missed += n;
+	ws->to->common->ws_dropped += n;
 }
 
 bool zg_ws_idle(const zg_ws_t *ws)

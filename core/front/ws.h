@@ -33,6 +33,9 @@ zg_ws_type_t zg_ws_type_of(const zg_str_t *parts, size_t n);
 int zg_ws_send(zg_ws_t *ws, zg_msg_t *m);
 /* Encodes and sends one message. */
 int zg_ws_send_bytes(zg_ws_t *ws, zg_ws_type_t type, zg_str_t data);
+/* n messages for this client were dropped before they came here: it is told before
+ * the next one (ws_gap). */
+void zg_ws_missed(zg_ws_t *ws, uint64_t n);
 /* Whether a message would leave at once (nothing is queued). */
 bool zg_ws_idle(const zg_ws_t *ws);
 /* Starts the closing handshake after what is queued; reason is cut at 123

@@ -1,43 +1,9 @@
+/* Who receives what: clients with the same encoding and topics are one group. */
 #include "pubsub.h"
 #include <errno.h>
 #include <stdlib.h>
 
-/* ---- topics and sets of them ---- */
-
-static zg_str_t text_of(const struct pubsub_topic *t)
-{
-	return zg_str_n(t->text, t->len);
-}
-
-/* The topic with one reference more. NULL: errno ENOSPC or ENOMEM. */
-static struct pubsub_topic *topic_ref(struct pubsub *p, zg_str_t text)
-{
-	struct pubsub_topic *t = zg_map_get(&p->topics, text);
-
-	if (!t) {
-		t = malloc(sizeof *t + text.n);
-		if (!t)
-			return NULL;
-		t->refs = 0;
-		t->len = text.n;
-		if (text.n > 0)
-			memcpy(t->text, text.p, text.n);
-		if (zg_map_put(&p->topics, text, t, NULL) != 0) {
-			free(t);
-			return NULL;
-		}
-	}
-	t->refs++;
-	return t;
-}
-
-static void topic_unref(struct pubsub *p, struct pubsub_topic *t)
-{
-	if (--t->refs > 0)
-		return;
-	zg_map_del(&p->topics, text_of(t));
-	free(t);
-}
+/* ---- sets, sorted ---- */
 
 /* Where t is in the set, or would be. */
 static size_t set_find(const struct pubsub_set *s, const struct pubsub_topic *t)
@@ -64,16 +30,16 @@ static void set_ref(const struct pubsub_set *s)
 static void set_unref(struct pubsub *p, struct pubsub_set *s)
 {
 	for (size_t i = 0; i < s->n; i++)
-		topic_unref(p, s->item[i]);
+		pubsub_topic_unref(p, s->item[i]);
 	s->n = 0;
 }
 
 /* The next item of a, from *i on, that b has not; *k follows in b. NULL: none. */
-static const struct pubsub_topic *set_only_in(const struct pubsub_set *a, const struct pubsub_set *b,
-                                              size_t *i, size_t *k)
+static struct pubsub_topic *set_only_in(const struct pubsub_set *a, const struct pubsub_set *b,
+                                        size_t *i, size_t *k)
 {
 	while (*i < a->n) {
-		const struct pubsub_topic *t = a->item[(*i)++];
+		struct pubsub_topic *t = a->item[(*i)++];
 
 		while (*k < b->n && (uintptr_t)b->item[*k] < (uintptr_t)t)
 			(*k)++;
@@ -83,64 +49,43 @@ static const struct pubsub_topic *set_only_in(const struct pubsub_set *a, const 
 	return NULL;
 }
 
-/* ---- the trie and the subscriptions upstream ---- */
+/* ---- the trie, and what the hub is asked for ---- */
 
-static int add_prefix(struct pubsub *p, zg_str_t prefix, void *subscriber)
+static int add_prefix(struct pubsub *p, struct pubsub_topic *prefix, void *subscriber)
 {
-	int added = zg_trie_add(p->trie, prefix, subscriber);
-
-	if (added < 0)
+	if (zg_trie_add(p->trie, pubsub_topic_text(prefix), subscriber) < 0)
 		return -1;
-	if (added == 1 && zg_socket_subscribe(p->sub, prefix) != 0) {
-		zg_trie_remove(p->trie, prefix, subscriber);
-		errno = ENOMEM;
-		return -1;
-	}
-	p->counts->subscriptions = zg_trie_prefixes(p->trie);
-	return 0;
+	if (pubsub_topic_want(p, prefix) == 0)
+		return 0;
+	zg_trie_remove(p->trie, pubsub_topic_text(prefix), subscriber);
+	errno = ENOMEM;
+	return -1;
 }
 
-static void remove_prefix(struct pubsub *p, zg_str_t prefix, void *subscriber)
+static void remove_prefix(struct pubsub *p, struct pubsub_topic *prefix, void *subscriber)
 {
-	if (zg_trie_remove(p->trie, prefix, subscriber) == 1)
-		zg_socket_unsubscribe(p->sub, prefix);
-	p->counts->subscriptions = zg_trie_prefixes(p->trie);
+	if (zg_trie_remove(p->trie, pubsub_topic_text(prefix), subscriber) >= 0)
+		pubsub_topic_unwant(p, prefix);
 }
 
-/* "" is everything that the configuration allows. */
-static bool means_all(const struct pubsub *p, const struct pubsub_topic *t)
+static int attach(struct pubsub *p, struct pubsub_group *g, struct pubsub_topic *t)
 {
-	return t->len == 0 && p->conf->topics.count > 0;
-}
-
-static int attach(struct pubsub *p, struct pubsub_group *g, const struct pubsub_topic *t)
-{
-	if (!means_all(p, t))
-		return add_prefix(p, text_of(t), &g->by_name);
-	for (size_t i = 0; i < p->conf->topics.count; i++)
-		if (add_prefix(p, zg_str(p->conf->topics.item[i]), &g->by_all) != 0)
+	if (!pubsub_means_offer(p, t))
+		return add_prefix(p, t, &g->by_name);
+	for (size_t i = 0; i < p->offered.n; i++)
+		if (add_prefix(p, p->offered.item[i], &g->by_all) != 0)
 			return -1;
 	return 0;
 }
 
 /* Also what was attached in part, or not at all. */
-static void detach(struct pubsub *p, struct pubsub_group *g, const struct pubsub_topic *t)
+static void detach(struct pubsub *p, struct pubsub_group *g, struct pubsub_topic *t)
 {
-	if (!means_all(p, t))
-		remove_prefix(p, text_of(t), &g->by_name);
+	if (!pubsub_means_offer(p, t))
+		remove_prefix(p, t, &g->by_name);
 	else
-		for (size_t i = 0; i < p->conf->topics.count; i++)
-			remove_prefix(p, zg_str(p->conf->topics.item[i]), &g->by_all);
-}
-
-bool pubsub_allowed(const struct pubsub *p, zg_str_t topic)
-{
-	const zg_list_t *list = &p->conf->topics;
-
-	for (size_t i = 0; i < list->count; i++)
-		if (zg_str_starts(topic, zg_str(list->item[i])))
-			return true;
-	return list->count == 0 || topic.n == 0;
+		for (size_t i = 0; i < p->offered.n; i++)
+			remove_prefix(p, p->offered.item[i], &g->by_all);
 }
 
 /* ---- groups ---- */
@@ -184,7 +129,7 @@ static void unregister_group(struct pubsub *p, struct pubsub_group *g)
 static int refit(struct pubsub *p, struct pubsub_group *g)
 {
 	struct pubsub_set to = { malloc(p->wanted.n * sizeof *to.item + 1), p->wanted.n };
-	const struct pubsub_topic *t;
+	struct pubsub_topic *t;
 	size_t i = 0, k = 0;
 	int why;
 
@@ -217,6 +162,7 @@ static void group_free(struct pubsub *p, struct pubsub_group *g)
 {
 	for (size_t i = 0; i < g->topics.n; i++)
 		detach(p, g, g->topics.item[i]);
+	zg_list_remove(&g->link);
 	unregister_group(p, g);
 	zg_fanout_free(&g->fanout);
 	set_unref(p, &g->topics);
@@ -234,6 +180,7 @@ static struct pubsub_group *group_new(struct pubsub *p, enum pubsub_encoding enc
 		return NULL;
 	g->encoding = encoding;
 	g->by_name = g->by_all = g;
+	zg_list_append(&p->all_groups, &g->link);
 	zg_fanout_init(&g->fanout, p->in->loop);
 	if (refit(p, g) == 0)
 		return g;
@@ -259,18 +206,18 @@ void pubsub_want(struct pubsub *p, const struct pubsub_client *c)
 int pubsub_want_add(struct pubsub *p, zg_str_t topic)
 {
 	struct pubsub_set *s = &p->wanted;
-	struct pubsub_topic *t = topic_ref(p, topic);
+	struct pubsub_topic *t = pubsub_topic_ref(p, topic);
 	size_t at;
 
 	if (!t)
 		return -1;
 	at = set_find(s, t);
 	if (at < s->n && s->item[at] == t) {
-		topic_unref(p, t);
+		pubsub_topic_unref(p, t);
 		return 0;
 	}
 	if (s->n == PUBSUB_V1_MAX) {
-		topic_unref(p, t);
+		pubsub_topic_unref(p, t);
 		errno = ENOSPC;
 		return -1;
 	}
@@ -290,7 +237,7 @@ void pubsub_want_drop(struct pubsub *p, zg_str_t topic)
 		return;
 	memmove(s->item + at, s->item + at + 1, (s->n - at - 1) * sizeof *s->item);
 	s->n--;
-	topic_unref(p, t);
+	pubsub_topic_unref(p, t);
 }
 
 static void move(struct pubsub *p, struct pubsub_client *c, struct pubsub_group *to)
@@ -333,4 +280,77 @@ void pubsub_leave(struct pubsub *p, struct pubsub_client *c)
 	zg_fanout_leave(&g->fanout, c->ws);
 	if (g->fanout.count == 0)
 		group_free(p, g);
+}
+
+/* ---- what is offered changes ---- */
+
+static struct pubsub_topic *everything_of(const struct pubsub_group *g)
+{
+	for (size_t i = 0; i < g->topics.n; i++)
+		if (g->topics.item[i]->len == 0)
+			return g->topics.item[i];
+	return NULL;
+}
+
+static void close_members(struct pubsub_group *g, unsigned code, const char *reason)
+{
+	ZG_LIST_EACH(l, &g->fanout.members)
+		zg_ws_close(ZG_CONTAINER(l, zg_ws_t, link), code, reason);
+}
+
+static bool allows(const struct pubsub *p, const struct pubsub_group *g)
+{
+	for (size_t i = 0; i < g->topics.n; i++)
+		if (!pubsub_allowed(p, pubsub_topic_text(g->topics.item[i])))
+			return false;
+	return true;
+}
+
+void pubsub_offer(struct pubsub *p, const zg_list_t *prefixes)
+{
+	struct pubsub_set was = p->offered, is = { 0 };
+	struct pubsub_topic *t;
+
+	for (size_t i = 0; i < prefixes->count; i++)
+		if (pubsub_set_add(p, &is, zg_str(prefixes->item[i])) != 0) {
+			zg_error("%s: topics stays as it was: out of memory", p->in->name);
+			pubsub_set_free(p, &is);
+			return;
+		}
+	ZG_LIST_EACH(l, &p->all_groups)
+		if ((t = everything_of(ZG_CONTAINER(l, struct pubsub_group, link))))
+			detach(p, ZG_CONTAINER(l, struct pubsub_group, link), t);
+	p->offered = is;
+	pubsub_set_free(p, &was);
+	ZG_LIST_EACH(l, &p->all_groups) {
+		struct pubsub_group *g = ZG_CONTAINER(l, struct pubsub_group, link);
+
+		if ((t = everything_of(g)) && attach(p, g, t) != 0)
+			close_members(g, 1013, "too many topics, or out of memory");
+		else if (!allows(p, g))
+			close_members(g, 1008, "a topic is not offered any more");
+	}
+}
+
+/* ---- what a client has already ---- */
+
+struct look {
+	const struct pubsub_group *group;
+	bool found;
+};
+
+static void look(void *ctx, void *subscriber)
+{
+	struct look *l = ctx;
+
+	l->found |= *(struct pubsub_group **)subscriber == l->group;
+}
+
+bool pubsub_receives(const struct pubsub *p, const struct pubsub_client *c, zg_str_t first_frame)
+{
+	struct look l = { c->group, false };
+
+	if (c->group)
+		zg_trie_match(p->trie, first_frame, look, &l);
+	return l.found;
 }

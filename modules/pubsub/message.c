@@ -1,44 +1,42 @@
+/* Messages encoded for clients, each encoding once for all who share it. */
 #include "pubsub.h"
 #include <limits.h>
 #include <openssl/evp.h>
 
-#define FRAMES_MAX 64      /* the most that a ZeroMQ socket of the gateway delivers */
-#define KEEP       1048576 /* bytes that a buffer keeps between messages */
-
-/* ---- from ZeroMQ ---- */
+#define KEEP 1048576 /* bytes that a buffer keeps between messages */
 
 /* One message on its way to the groups; what several need is made once. */
 struct delivery {
 	struct pubsub *p;
-	zg_str_t topic;                     /* of zgate.v1 */
-	zg_str_t part[2 * FRAMES_MAX];      /* the frames, joined by blanks */
-	size_t parts, data;                 /* data: the first part after the topic */
-	zg_str_t after;                     /* of a single frame: what follows the topic */
-	bool matched, raw_ready, json_ready;
-	zg_ws_type_t raw_type;
+	const struct pubsub_message *m;
+	zg_str_t part[2 * PUBSUB_FRAMES_MAX]; /* the frames, joined by blanks */
+	size_t parts;
+	bool matched;
+	struct {
+		bool made;
+		zg_ws_type_t type;
+		const zg_str_t *part;
+		size_t parts; /* 0: there was no memory for it */
+	} wire[PUBSUB_ENCODINGS];
 	zg_str_t json;
 };
 
-static void take(struct delivery *d, const zg_str_t *frame, size_t frames)
+static void delivery_init(struct delivery *d, struct pubsub *p, const struct pubsub_message *m)
 {
-	const char *blank;
-
-	for (size_t i = 0; i < frames; i++) {
+	d->p = p;
+	d->m = m;
+	d->parts = 0;
+	d->matched = false;
+	for (size_t i = 0; i < PUBSUB_ENCODINGS; i++)
+		d->wire[i].made = false;
+	for (size_t i = 0; i < m->frames; i++) {
 		if (i > 0)
 			d->part[d->parts++] = ZG_STR(" ");
-		d->part[d->parts++] = frame[i];
+		d->part[d->parts++] = m->frame[i];
 	}
-	d->topic = frame[0];
-	d->data = 2;
-	if (frames > 1)
-		return;
-	d->data = 1;
-	blank = frame[0].n ? memchr(frame[0].p, ' ', frame[0].n) : NULL;
-	if (!blank)
-		return;
-	d->topic.n = (size_t)(blank - frame[0].p);
-	d->after = zg_str_n(blank + 1, frame[0].n - d->topic.n - 1);
 }
+
+/* ---- zgate.v1 ---- */
 
 int pubsub_add_base64(zg_buf_t *b, zg_str_t data)
 {
@@ -66,17 +64,20 @@ static int add_member(zg_buf_t *b, const char *name, zg_str_t s)
 }
 
 /* What follows the topic, in one piece. */
-static int join_data(struct delivery *d, zg_str_t *data)
+static int join_data(struct delivery *d, zg_str_t topic, zg_str_t *data)
 {
 	zg_buf_t *b = &d->p->joined;
+	zg_str_t whole = d->m->frame[0];
 
-	*data = d->after;
-	if (d->parts - d->data == 1)
-		*data = d->part[d->data];
-	if (d->parts - d->data <= 1)
+	*data = ZG_STR_NONE;
+	if (d->m->frames == 1 && topic.n < whole.n)
+		*data = zg_str_n(whole.p + topic.n + 1, whole.n - topic.n - 1);
+	else if (d->m->frames == 2)
+		*data = d->m->frame[1];
+	if (d->m->frames <= 2)
 		return 0;
 	zg_buf_clear(b);
-	for (size_t i = d->data; i < d->parts; i++)
+	for (size_t i = 2; i < d->parts; i++)
 		if (zg_buf_add_str(b, d->part[i]) != 0)
 			return -1;
 	*data = zg_buf_str(b);
@@ -86,37 +87,29 @@ static int join_data(struct delivery *d, zg_str_t *data)
 static int make_json(struct delivery *d)
 {
 	zg_buf_t *b = &d->p->json;
-	zg_str_t data;
+	zg_str_t topic = pubsub_topic_of(d->m), data;
+	char cursor[PUBSUB_CURSOR_SIZE];
 
 	zg_buf_clear(b);
-	if (join_data(d, &data) != 0 || zg_buf_add_str(b, ZG_STR("{\"op\":\"message\"")) != 0 ||
-	    add_member(b, "topic", d->topic) != 0 || add_member(b, "data", data) != 0 ||
-	    zg_buf_add(b, "}", 1) != 0)
+	pubsub_cursor_text(d->p->in, d->m->seq, cursor);
+	if (join_data(d, topic, &data) != 0 || zg_buf_add_str(b, ZG_STR("{\"op\":\"message\"")) != 0 ||
+	    add_member(b, "topic", topic) != 0 || add_member(b, "data", data) != 0 ||
+	    zg_buf_printf(b, ",\"cursor\":\"%s\"}", cursor) != 0)
 		return -1;
 	d->json = zg_buf_str(b);
 	return 0;
 }
 
-static void append_v1(struct delivery *d, zg_fanout_t *f)
-{
-	if (!d->json_ready) {
-		d->json_ready = true;
-		if (make_json(d) != 0)
-			d->json = ZG_STR_NONE;
-	}
-	if (d->json.n > 0)
-		zg_fanout_append(f, ZG_WS_TEXT, &d->json, 1);
-	else
-		d->p->counts->undelivered += f->count;
-}
+/* ---- all of them ---- */
 
-static void append_raw(struct delivery *d, zg_fanout_t *f)
+static void make(struct delivery *d, enum pubsub_encoding encoding)
 {
-	if (!d->raw_ready) {
-		d->raw_ready = true;
-		d->raw_type = zg_ws_type_of(d->part, d->parts);
-	}
-	zg_fanout_append(f, d->raw_type, d->part, d->parts);
+	bool raw = encoding == PUBSUB_RAW;
+
+	d->wire[encoding].made = true;
+	d->wire[encoding].type = raw ? zg_ws_type_of(d->part, d->parts) : ZG_WS_TEXT;
+	d->wire[encoding].part = raw ? d->part : &d->json;
+	d->wire[encoding].parts = raw ? d->parts : make_json(d) == 0;
 }
 
 static void deliver(void *ctx, void *subscriber)
@@ -128,79 +121,46 @@ static void deliver(void *ctx, void *subscriber)
 	if (g->stamp == d->p->stamp)
 		return; /* matched by another of its topics already */
 	g->stamp = d->p->stamp;
-	if (g->encoding == PUBSUB_V1)
-		append_v1(d, &g->fanout);
+	if (!d->wire[g->encoding].made)
+		make(d, g->encoding);
+	if (d->wire[g->encoding].parts == 0)
+		d->p->counts->undelivered += g->fanout.count;
 	else
-		append_raw(d, &g->fanout);
+		zg_fanout_append(&g->fanout, d->wire[g->encoding].type, d->wire[g->encoding].part,
+		                 d->wire[g->encoding].parts);
 }
 
-static void forget_large(zg_buf_t *b)
+void pubsub_forget_large(zg_buf_t *b)
 {
 	if (b->room > KEEP)
 		zg_buf_free(b);
 }
 
-void pubsub_received(void *ctx, zg_socket_t *s, const zg_str_t *frame, size_t frames)
+bool pubsub_deliver(struct pubsub *p, const struct pubsub_message *m)
 {
-	struct pubsub *p = ctx;
 	struct delivery d;
 
-	(void)s;
-	p->counts->received++;
-	if (frames > FRAMES_MAX) {
-		p->counts->unmatched++;
-		return;
-	}
-	d.p = p;
-	d.parts = 0;
-	d.after = ZG_STR_NONE;
-	d.matched = d.raw_ready = d.json_ready = false;
-	take(&d, frame, frames);
+	delivery_init(&d, p, m);
 	p->stamp++;
-	zg_trie_match(p->trie, frame[0], deliver, &d);
-	if (!d.matched)
-		p->counts->unmatched++;
-	forget_large(&p->json);
-	forget_large(&p->joined);
+	p->seq = m->seq;
+	zg_trie_match(p->trie, m->frame[0], deliver, &d);
+	pubsub_forget_large(&p->json);
+	pubsub_forget_large(&p->joined);
+	return d.matched;
 }
 
-/* ---- to ZeroMQ ---- */
-
-static int send_counted(struct pubsub *p, const zg_str_t *frame, size_t frames)
+int pubsub_encode(struct pubsub *p, enum pubsub_encoding encoding, const struct pubsub_message *m,
+                  zg_burst_t *to)
 {
-	int rc = zg_socket_send(p->pub, frame, frames);
+	struct delivery d;
+	int rc = -1;
 
-	if (rc == 0)
-		p->counts->published++;
-	else
-		p->counts->publish_failed++;
+	delivery_init(&d, p, m);
+	make(&d, encoding);
+	if (d.wire[encoding].parts > 0)
+		rc = zg_burst_append(to, d.wire[encoding].type, d.wire[encoding].part,
+		                     d.wire[encoding].parts);
+	pubsub_forget_large(&p->json);
+	pubsub_forget_large(&p->joined);
 	return rc;
-}
-
-int pubsub_publish(struct pubsub *p, zg_str_t topic, zg_str_t data)
-{
-	const zg_str_t frame[] = { topic, data };
-	zg_buf_t *b = &p->joined;
-	zg_str_t whole;
-	int rc;
-
-	if (p->conf->framing == PUBSUB_MULTIPART)
-		return send_counted(p, frame, 2);
-	if (topic.n == 0)
-		return send_counted(p, &data, 1);
-	zg_buf_clear(b);
-	if (zg_buf_add_str(b, topic) != 0 || zg_buf_add(b, " ", 1) != 0 ||
-	    zg_buf_add_str(b, data) != 0) {
-		p->counts->publish_failed++;
-		return -1;
-	}
-	whole = zg_buf_str(b);
-	rc = send_counted(p, &whole, 1);
-	forget_large(b);
-	return rc;
-}
-
-int pubsub_publish_raw(struct pubsub *p, zg_str_t data)
-{
-	return send_counted(p, &data, 1);
 }

@@ -1,5 +1,8 @@
+/* The module: directives, HTTP, WebSockets coming and going. */
 #include "pubsub.h"
+#include <stdatomic.h>
 #include <stdlib.h>
+#include <sys/random.h>
 
 /* ---- configuration ---- */
 
@@ -14,6 +17,14 @@ static const zg_directive_t pubsub_directives[] = {
 	        .doc = "Prefixes of the topics that clients may subscribe to; unset: all."),
 	ZG_ENUM(struct pubsub_conf, framing, .def = "single", .choices = framings,
 	        .doc = "What is published: one frame \"TOPIC DATA\" (single), or two (multipart)."),
+	ZG_STRING(struct pubsub_conf, history, .def = "0",
+	          .doc = "Messages kept for clients that resume: the newest N, or those of a time such "
+	                 "as 5m; what topics names is then subscribed to all the time."),
+	ZG_BOOL(struct pubsub_conf, last_value, .def = "no",
+	        .doc = "Whether a client that subscribes gets the newest message of each matching topic "
+	               "first; what topics names is then subscribed to all the time."),
+	ZG_SIZE(struct pubsub_conf, history_size, .def = "16m", .min = "64k", .max = "16g",
+	        .doc = "Memory for history, and as much again for last values; the oldest go first."),
 	ZG_DIRECTIVE_END
 };
 
@@ -21,22 +32,43 @@ static const zg_counter_t pubsub_counters[] = {
 	ZG_COUNTER(struct pubsub_counts, received, "Messages received from ZeroMQ."),
 	ZG_COUNTER(struct pubsub_counts, unmatched, "Messages received that no client wanted."),
 	ZG_COUNTER(struct pubsub_counts, undelivered, "Deliveries given up for want of memory."),
+	ZG_COUNTER(struct pubsub_counts, worker_dropped,
+	           "Messages dropped on the way to a worker that did not keep up; its clients are told."),
 	ZG_COUNTER(struct pubsub_counts, published, "Messages of clients given to ZeroMQ."),
 	ZG_COUNTER(struct pubsub_counts, publish_failed, "Messages of clients not published."),
 	ZG_COUNTER(struct pubsub_counts, errors, "zgate.v1 messages answered with an error."),
+	ZG_COUNTER(struct pubsub_counts, resumed, "Clients that resumed with a cursor."),
+	ZG_COUNTER(struct pubsub_counts, replayed, "Messages given to clients from what was kept."),
+	ZG_COUNTER(struct pubsub_counts, missed, "Messages that were not kept any more when a client resumed."),
+	ZG_GAUGE(struct pubsub_counts, kept, "Messages kept as history and last values."),
+	ZG_GAUGE(struct pubsub_counts, kept_bytes, "Memory that these take."),
 	ZG_GAUGE(struct pubsub_counts, subscriptions, "Distinct topics subscribed to upstream."),
 	ZG_GAUGE(struct pubsub_counts, clients, "WebSockets open."),
 	ZG_COUNTER_END
 };
 
+static void check_history(zg_check_t *check, struct pubsub_conf *conf)
+{
+	zg_str_t text = zg_str(conf->history);
+	int64_t n = 0;
+	zg_err_t err;
+
+	if (zg_unit_int(text, &n, &err) == 0 && n >= 0 && n <= 100000000)
+		conf->history_count = (uint64_t)n;
+	else if (zg_unit_msec(text, &conf->history_ms, &err) != 0)
+		zg_check_error(check, "history", "\"%s\" is neither a number of messages up to 100000000 "
+		               "nor a time; write 1000 or 5m", conf->history);
+}
+
 static void pubsub_check(zg_check_t *check, void *ctx)
 {
-	const struct pubsub_conf *conf = ctx;
+	struct pubsub_conf *conf = ctx;
 
 	for (size_t i = 0; i < conf->topics.count; i++)
 		if (strlen(conf->topics.item[i]) > PUBSUB_TOPIC_MAX)
 			zg_check_error(check, "topics", "a topic is longer than %d bytes",
 			               PUBSUB_TOPIC_MAX);
+	check_history(check, conf);
 }
 
 /* ---- HTTP ---- */
@@ -64,7 +96,7 @@ static void pubsub_request(zg_instance_t *in, zg_request_t *req)
 		explain(in, req);
 		return;
 	}
-	if (!p->pub) {
+	if (!p->publishes) {
 		zg_request_add_header(req, "Allow", "GET");
 		zg_request_problem(req, 405, "This location does not publish: it has no pub.");
 		return;
@@ -80,10 +112,11 @@ static void pubsub_request(zg_instance_t *in, zg_request_t *req)
 	if (n < 0)
 		zg_request_problem(req, 400, n == -2 ? "The topic is longer than 512 bytes."
 		                                     : "The topic has a bad percent escape.");
-	else if (pubsub_publish(p, zg_str_n(name, (size_t)n), req->body) == 0)
+	else if (pubsub_hub_publish(p->hub, zg_str_n(name, (size_t)n), req->body) == 0)
 		zg_request_reply(req, 202, "application/json", "{\"published\":true}\n", 19);
 	else
-		zg_request_problem(req, 503, "ZeroMQ took nothing more for pub; nothing was published, send it again later.");
+		zg_request_problem(req, 503, "ZeroMQ took nothing more for pub; nothing was published, "
+		                   "send it again later.");
 }
 
 /* ---- WebSocket ---- */
@@ -107,11 +140,28 @@ static int check_topic(const struct pubsub *p, const zg_request_t *req, unsigned
 	return 0;
 }
 
+/* Where the client wants to go on, if it says. -1: that is no cursor. */
+static int begin_of(const struct pubsub *p, const zg_request_t *req, struct pubsub_begin *begin)
+{
+	char text[PUBSUB_CURSOR_SIZE];
+	long n = zg_request_param(req, "last_event_id", 0, text, sizeof text);
+	bool ours;
+
+	*begin = (struct pubsub_begin){ .resumes = n != -1 };
+	if (n == -1)
+		return 0;
+	if (n < 0 || pubsub_cursor_parse(p->in, zg_str_n(text, (size_t)n), &begin->since, &ours) != 0)
+		return -1;
+	begin->foreign = !ours;
+	return 0;
+}
+
 static int pubsub_handshake(zg_instance_t *in, const zg_request_t *req, zg_refusal_t *no)
 {
 	const struct pubsub *p = in->state;
 	unsigned topics = zg_request_params(req, "topic");
 	size_t unknown = 1; /* without topics: the empty one */
+	struct pubsub_begin begin;
 
 	if (req->protocol.n > 0 && !zg_str_eq(req->protocol, ZG_STR(PUBSUB_V1_NAME)))
 		return zg_refuse(no, 400, "No subprotocol offered is known here; this location speaks "
@@ -122,6 +172,8 @@ static int pubsub_handshake(zg_instance_t *in, const zg_request_t *req, zg_refus
 	for (unsigned i = 0; i < topics; i++)
 		if (check_topic(p, req, i, &unknown, no) != 0)
 			return -1;
+	if (begin_of(p, req, &begin) != 0)
+		return zg_refuse(no, 400, "last_event_id is no cursor that this gateway gave.");
 	if (p->topics.count + unknown > p->topics.max)
 		return zg_refuse(no, 503, "The clients of this location have too many topics.");
 	return 0;
@@ -129,41 +181,29 @@ static int pubsub_handshake(zg_instance_t *in, const zg_request_t *req, zg_refus
 
 /* What the query asks for; without any: everything, or nothing over zgate.v1,
  * whose clients then say. */
-static int want_query(struct pubsub *p, struct pubsub_client *c, const zg_request_t *req)
+static int topics_of(struct pubsub *p, const struct pubsub_client *c, const zg_request_t *req,
+                     struct pubsub_set *set)
 {
 	unsigned topics = zg_request_params(req, "topic");
 	char text[PUBSUB_TOPIC_MAX + 1];
 	int rc = 0;
 
-	pubsub_want(p, c);
-	if (topics == 0 && c->encoding == PUBSUB_RAW)
-		rc = pubsub_want_add(p, ZG_STR_NONE);
+	if (topics == 0 && c->encoding != PUBSUB_V1)
+		rc = pubsub_set_add(p, set, ZG_STR(""));
 	for (unsigned i = 0; i < topics && rc == 0; i++) {
 		long n = zg_request_param(req, "topic", i, text, sizeof text);
 
-		rc = n < 0 ? -1 : pubsub_want_add(p, zg_str_n(text, (size_t)n));
+		rc = n < 0 ? -1 : pubsub_set_add(p, set, zg_str_n(text, (size_t)n));
 	}
 	return rc;
-}
-
-static void confirm_query(struct pubsub *p, struct pubsub_client *c, const zg_request_t *req)
-{
-	unsigned topics = zg_request_params(req, "topic");
-	char text[PUBSUB_TOPIC_MAX + 1];
-
-	for (unsigned i = 0; i < topics; i++) {
-		long n = zg_request_param(req, "topic", i, text, sizeof text);
-
-		if (n >= 0)
-			pubsub_v1_open(p, c, zg_str_n(text, (size_t)n));
-	}
 }
 
 static void pubsub_ws_open(zg_instance_t *in, zg_ws_t *ws, const zg_request_t *req)
 {
 	struct pubsub *p = in->state;
 	struct pubsub_client *c = calloc(1, sizeof *c);
-	int rc;
+	struct pubsub_set topics = { 0 };
+	struct pubsub_begin begin;
 
 	p->counts->clients++;
 	ws->ctx = c;
@@ -173,11 +213,15 @@ static void pubsub_ws_open(zg_instance_t *in, zg_ws_t *ws, const zg_request_t *r
 	}
 	c->ws = ws;
 	c->encoding = ws->protocol[0] ? PUBSUB_V1 : PUBSUB_RAW;
-	rc = want_query(p, c, req);
-	if (pubsub_settle(p, c) != 0 || rc != 0)
+	zg_list_init(&c->publications);
+	pubsub_resume_init(c);
+	begin_of(p, req, &begin);
+	if (topics_of(p, c, req, &topics) != 0) {
+		pubsub_set_free(p, &topics);
 		zg_ws_close(ws, 1013, "too many topics, or out of memory");
-	else if (c->encoding == PUBSUB_V1)
-		confirm_query(p, c, req);
+	} else if (topics.n > 0) {
+		pubsub_join(p, c, topics, begin);
+	}
 }
 
 static void pubsub_ws_message(zg_instance_t *in, zg_ws_t *ws, zg_str_t data, bool text)
@@ -189,10 +233,16 @@ static void pubsub_ws_message(zg_instance_t *in, zg_ws_t *ws, zg_str_t data, boo
 		return;
 	if (c->encoding == PUBSUB_V1)
 		pubsub_v1_message(p, c, data, text);
-	else if (p->pub)
-		pubsub_publish_raw(p, data);
+	else if (p->publishes)
+		pubsub_publish(p, c, ZG_STR_NONE, data, NULL);
 	else
 		zg_ws_close(ws, 1008, "this location does not publish: no pub");
+}
+
+static void pubsub_ws_writable(zg_instance_t *in, zg_ws_t *ws)
+{
+	if (ws->ctx)
+		pubsub_resume_more(in->state, ws->ctx);
 }
 
 static zg_msg_t *pubsub_ws_gap(zg_instance_t *in, zg_ws_t *ws, uint64_t missed)
@@ -211,7 +261,13 @@ static void pubsub_ws_close(zg_instance_t *in, zg_ws_t *ws)
 	p->counts->clients--;
 	if (!c)
 		return;
+	pubsub_resume_forget(p, c);
 	pubsub_leave(p, c);
+	ZG_LIST_EACH(l, &c->publications) {
+		ZG_CONTAINER(l, struct pubsub_publication, link)->client = NULL;
+		zg_list_remove(l);
+	}
+	free(c->op_id);
 	free(c);
 	ws->ctx = NULL;
 }
@@ -222,9 +278,9 @@ static void pubsub_stop(zg_instance_t *in)
 {
 	struct pubsub *p = in->state;
 
-	zg_socket_close(&p->sub, 0);
-	zg_socket_close(&p->pub, 200);
+	pubsub_hub_close(&p->hub);
 	zg_trie_free(&p->trie);
+	pubsub_set_free(p, &p->offered);
 	zg_map_free(&p->topics);
 	zg_map_free(&p->groups);
 	zg_buf_free(&p->json);
@@ -235,56 +291,56 @@ static void pubsub_stop(zg_instance_t *in)
 	in->state = NULL;
 }
 
-static struct pubsub *pubsub_new(zg_instance_t *in)
+/* Whoever comes first makes it. */
+static void make_epoch(struct pubsub_shared *shared)
 {
-	const struct pubsub_conf *conf = in->conf;
-	struct pubsub *p = calloc(1, sizeof *p);
+	uint64_t none = 0, epoch = 0;
 
-	if (!p)
-		return NULL;
-	in->state = p;
-	p->in = in;
-	p->conf = conf;
-	p->counts = in->counts;
-	/* bounded by what the sockets and the front let in; this is for arithmetic */
-	p->json = p->joined = p->out = ZG_BUF((size_t)1 << 30);
-	p->topics.max = PUBSUB_TOPICS_MAX;
-	p->groups.max = SIZE_MAX; /* no more than there are clients */
-	p->trie = zg_trie_new(PUBSUB_TOPICS_MAX + conf->topics.count);
-	p->wanted.item = calloc(PUBSUB_V1_MAX, sizeof *p->wanted.item);
-	if (p->trie && p->wanted.item)
-		return p;
-	pubsub_stop(in);
-	return NULL;
+	if (getrandom(&epoch, 6, 0) != 6)
+		epoch = (uint64_t)(uintptr_t)shared;
+	atomic_compare_exchange_strong(&shared->epoch, &none, epoch | 1);
 }
 
 static int pubsub_start(zg_instance_t *in, zg_err_t *err)
 {
 	const struct pubsub_conf *conf = in->conf;
-	struct pubsub *p = pubsub_new(in);
-	/* what is larger than a client's queue reaches no client */
-	uint64_t max = in->location->client_queue;
+	struct pubsub *p = calloc(1, sizeof *p);
 
 	if (!p)
 		return zg_err(err, "out of memory");
-	p->sub = zg_socket_open(in, &(zg_socket_options_t){
-		.name = "sub", .type = ZG_SOCKET_SUB, .endpoint = conf->sub.item,
-		.endpoints = conf->sub.count, .max_message = max, .message = pubsub_received, .ctx = p,
-	}, err);
-	if (!p->sub)
+	in->state = p;
+	p->in = in;
+	p->conf = conf;
+	p->counts = in->counts;
+	p->publishes = conf->pub.count > 0;
+	zg_list_init(&p->all_groups);
+	make_epoch(in->shared);
+	/* bounded by what the sockets and the front let in; this is for arithmetic */
+	p->json = p->joined = p->out = ZG_BUF((size_t)1 << 30);
+	p->topics.max = PUBSUB_TOPICS_MAX + conf->topics.count;
+	p->groups.max = SIZE_MAX; /* no more than there are clients */
+	p->trie = zg_trie_new(PUBSUB_TOPICS_MAX + conf->topics.count);
+	p->wanted.item = calloc(PUBSUB_V1_MAX, sizeof *p->wanted.item);
+	if (!p->trie || !p->wanted.item) {
+		zg_err(err, "out of memory");
 		goto fail;
-	if (conf->pub.count > 0) {
-		p->pub = zg_socket_open(in, &(zg_socket_options_t){
-			.name = "pub", .type = ZG_SOCKET_PUB, .endpoint = conf->pub.item,
-			.endpoints = conf->pub.count, .ctx = p,
-		}, err);
-		if (!p->pub)
-			goto fail;
 	}
-	return 0;
+	pubsub_offer(p, &conf->topics);
+	if (!zg_instance_is_home(in) || pubsub_hub_open(p, err) == 0)
+		return 0;
 fail:
 	pubsub_stop(in);
 	return -1;
+}
+
+static void pubsub_reload(zg_instance_t *in)
+{
+	struct pubsub *p = in->state;
+
+	p->conf = in->conf;
+	if (p->hub)
+		pubsub_hub_reload(p->hub);
+	pubsub_offer(p, &p->conf->topics);
 }
 
 const zg_module_t ZG_MODULE(pubsub) = {
@@ -296,6 +352,8 @@ const zg_module_t ZG_MODULE(pubsub) = {
 	.conf_size = sizeof(struct pubsub_conf),
 	.counters = pubsub_counters,
 	.counts_size = sizeof(struct pubsub_counts),
+	.shared_size = sizeof(struct pubsub_shared),
+	.placement = ZG_WITH_HOME,
 	.methods = "GET POST",
 	.check = pubsub_check,
 	.start = pubsub_start,
@@ -303,7 +361,9 @@ const zg_module_t ZG_MODULE(pubsub) = {
 	.handshake = pubsub_handshake,
 	.ws_open = pubsub_ws_open,
 	.ws_message = pubsub_ws_message,
+	.ws_writable = pubsub_ws_writable,
 	.ws_gap = pubsub_ws_gap,
 	.ws_close = pubsub_ws_close,
+	.reload = pubsub_reload,
 	.stop = pubsub_stop,
 };

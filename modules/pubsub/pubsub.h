@@ -1,15 +1,24 @@
-/* pubsub: what the files of this module share. One struct pubsub per worker
- * and location; everything runs on that worker's thread. */
+/* pubsub: what the files of this module share.
+ *
+ * Every worker has a struct pubsub with the clients it serves. The location's
+ * home has a struct hub besides: the ZeroMQ sockets, the numbering of messages,
+ * what is kept of them. A worker asks its hub for topics and for what its
+ * clients missed; the hub sends it the messages it asked for. Between two
+ * workers this goes by letters, which arrive in the order they were sent; at
+ * home the same functions are called at once. So whatever the worker, a client
+ * gets every message once and in the hub's order. */
 #ifndef PUBSUB_H
 #define PUBSUB_H
 
 #include "zgate.h"
 
 #define PUBSUB_TOPIC_MAX    512    /* bytes of a topic that a client names */
-#define PUBSUB_TOPICS_MAX   100000 /* distinct topics that the clients of a location have */
+#define PUBSUB_TOPICS_MAX   100000 /* distinct topics that the clients of a worker have */
 #define PUBSUB_RAW_MAX      256    /* topics of one client: in a query, */
 #define PUBSUB_V1_MAX       4096   /* over zgate.v1 */
 #define PUBSUB_SHARED_MAX   256    /* a client with more topics shares its group with nobody */
+#define PUBSUB_FRAMES_MAX   64     /* the most that a ZeroMQ socket of the gateway delivers */
+#define PUBSUB_CURSOR_SIZE  40     /* "EPOCH-SEQUENCE" and a NUL */
 
 enum { PUBSUB_SINGLE, PUBSUB_MULTIPART };
 
@@ -17,16 +26,59 @@ struct pubsub_conf {
 	zg_endpoints_t sub, pub;
 	zg_list_t topics;
 	int framing;
+	const char *history;
+	bool last_value;
+	uint64_t history_size;
+	/* made of history */
+	uint64_t history_count, history_ms;
 };
 
 struct pubsub_counts {
 	uint64_t received, unmatched, undelivered, published, publish_failed, errors;
 	uint64_t subscriptions, clients;
+	uint64_t kept, kept_bytes, resumed, replayed, missed, worker_dropped;
 };
 
-/* A topic that clients asked for, kept once. */
+/* In family->shared. */
+struct pubsub_shared {
+	_Atomic uint64_t epoch; /* of the cursors; never 0 once an instance has started */
+};
+
+/* ---- messages (event.c) ---- */
+
+/* A message as it came, with its number. */
+struct pubsub_message {
+	uint64_t seq;
+	const zg_str_t *frame;
+	size_t frames;
+};
+
+/* The same, kept: for other workers, or for those who come later. */
+struct pubsub_event {
+	_Atomic unsigned refs;
+	struct pubsub_message m;
+	uint64_t at;  /* ms, when it came */
+	size_t bytes; /* of memory */
+	zg_str_t frame[];
+};
+struct pubsub_event *pubsub_event_new(const struct pubsub_message *m, uint64_t now);
+struct pubsub_event *pubsub_event_ref(struct pubsub_event *e);
+void pubsub_event_unref(struct pubsub_event *e); /* any thread */
+/* Its topic: the first frame of several, else what stands before the first blank. */
+zg_str_t pubsub_topic_of(const struct pubsub_message *m);
+
+/* A place in the sequence of messages, as clients name it. */
+void pubsub_cursor_text(const zg_instance_t *in, uint64_t seq, char out[PUBSUB_CURSOR_SIZE]);
+/* Where to resume: after which message. -1: that is no cursor. *ours: it is of
+ * this epoch; else *seq is 0. */
+int pubsub_cursor_parse(const zg_instance_t *in, zg_str_t text, uint64_t *seq, bool *ours);
+
+/* ---- topics and groups (topic.c, group.c) ---- */
+
+/* A topic that clients of a worker asked for, kept once. */
 struct pubsub_topic {
-	size_t refs; /* sets that it is in */
+	size_t refs;     /* sets and asks that have it */
+	size_t wanted;   /* of these, for how many the hub has to send it */
 	size_t len;
 	char text[];
 };
@@ -37,11 +89,12 @@ struct pubsub_set {
 	size_t n;
 };
 
-enum pubsub_encoding { PUBSUB_RAW, PUBSUB_V1 };
+enum pubsub_encoding { PUBSUB_RAW, PUBSUB_V1, PUBSUB_ENCODINGS };
 
 /* The clients that receive the same bytes: those with the same encoding and
  * the same topics. A message is matched and encoded for the group, once. */
 struct pubsub_group {
+	zg_link_t link;               /* p->all_groups */
 	zg_fanout_t fanout;
 	uint64_t stamp;               /* of the last message it got */
 	enum pubsub_encoding encoding;
@@ -55,55 +108,201 @@ struct pubsub_group {
 struct pubsub_client {
 	zg_ws_t *ws;
 	enum pubsub_encoding encoding;
-	struct pubsub_group *group; /* NULL: none yet */
-	unsigned errors;            /* in a row */
+	struct pubsub_group *group;  /* NULL: none yet */
+	unsigned errors;             /* in a row */
+	/* what it has asked for and does not receive yet (resume.c) */
+	struct pubsub_set asked;
+	struct pubsub_set wants;     /* as the hub knows it: "everything" may be several */
+	size_t wanted;               /* how many of these it was told of */
+	struct pubsub_ask *ask;      /* with the hub */
+	bool op;                     /* by an operation of zgate.v1; else by its query */
+	char *op_id;                 /* JSON, to answer with; NULL: none */
+	bool joining, paused, resumes, foreign, latest;
+	uint64_t since;
+	zg_defer_t again;
+	zg_link_t publications;      /* with the hub */
 };
 
 struct pubsub {
 	zg_instance_t *in;
 	const struct pubsub_conf *conf;
 	struct pubsub_counts *counts;
-	zg_socket_t *sub, *pub;  /* pub: NULL if not configured */
+	struct hub *hub;         /* NULL: another worker is the home */
+	bool publishes;
 	zg_trie_t *trie;         /* prefix -> group */
 	zg_map_t topics, groups; /* text -> topic; encoding and set -> group */
+	zg_link_t all_groups;
+	struct pubsub_set offered; /* the configured prefixes */
 	uint64_t stamp;          /* of the message being delivered */
+	uint64_t seq;            /* of the newest message that this worker knows of */
+	size_t publishing;       /* bytes on their way to the hub */
 	zg_buf_t json, joined, out;
 	struct pubsub_set wanted; /* room for PUBSUB_V1_MAX; see group.c */
 };
 
-/* group.c: who receives what. To change what a client receives: begin, add and
- * drop, settle; settle always has to follow. */
+/* One reference more. NULL: errno ENOSPC or ENOMEM. */
+struct pubsub_topic *pubsub_topic_ref(struct pubsub *p, zg_str_t text);
+void pubsub_topic_unref(struct pubsub *p, struct pubsub_topic *t);
+/* The hub is to send its messages, from now on / as far as this caller goes no
+ * longer. -1: errno. */
+int pubsub_topic_want(struct pubsub *p, struct pubsub_topic *t);
+void pubsub_topic_unwant(struct pubsub *p, struct pubsub_topic *t);
+static inline zg_str_t pubsub_topic_text(const struct pubsub_topic *t)
+{
+	return zg_str_n(t->text, t->len);
+}
+/* "" is everything that the configuration offers. */
+bool pubsub_means_offer(const struct pubsub *p, const struct pubsub_topic *t);
+/* Whether the configuration lets clients subscribe to it. */
+bool pubsub_allowed(const struct pubsub *p, zg_str_t topic);
+
+/* To change what a client receives: begin, add and drop, settle; settle always
+ * has to follow. */
 
 /* Begins with what the client has now. */
 void pubsub_want(struct pubsub *p, const struct pubsub_client *c);
 /* -1: errno ENOSPC (too many topics) or ENOMEM. */
 int pubsub_want_add(struct pubsub *p, zg_str_t topic);
 void pubsub_want_drop(struct pubsub *p, zg_str_t topic);
-/* From now on the client receives what was wanted; upstream subscriptions
- * are made and given up. What was received before has been sent. -1: as
- * above, and the client receives what it did before. */
+/* From now on the client receives what was wanted. What was received before has
+ * been sent. -1: as above, and the client receives what it did before. */
 int pubsub_settle(struct pubsub *p, struct pubsub_client *c);
 void pubsub_leave(struct pubsub *p, struct pubsub_client *c);
-/* Whether the configuration lets clients subscribe to it. */
-bool pubsub_allowed(const struct pubsub *p, zg_str_t topic);
+/* Whether the client receives that message already. */
+bool pubsub_receives(const struct pubsub *p, const struct pubsub_client *c, zg_str_t first_frame);
+/* Other prefixes are offered: "everything" means those now. */
+void pubsub_offer(struct pubsub *p, const zg_list_t *prefixes);
 
-/* message.c: what comes from and goes to ZeroMQ */
+/* ---- encoding (message.c) ---- */
 
-/* The message hook of the sub socket. */
-void pubsub_received(void *ctx, zg_socket_t *s, const zg_str_t *frame, size_t frames);
-/* By the configured framing. 0, or -1: nothing was sent. Counts. */
-int pubsub_publish(struct pubsub *p, zg_str_t topic, zg_str_t data);
-/* As it is, in one frame. */
-int pubsub_publish_raw(struct pubsub *p, zg_str_t data);
+/* To all clients of this worker that have its topic; whether there was one. */
+bool pubsub_deliver(struct pubsub *p, const struct pubsub_message *m);
+/* Appends it, encoded. -1: out of memory. */
+int pubsub_encode(struct pubsub *p, enum pubsub_encoding encoding, const struct pubsub_message *m,
+                  zg_burst_t *to);
+/* Gives back what large messages have left. */
+void pubsub_forget_large(zg_buf_t *b);
 /* Appends bytes in base64, in quotes. */
 int pubsub_add_base64(zg_buf_t *b, zg_str_t data);
 
-/* v1.c: the subprotocol zgate.v1 */
+/* ---- the home (hub.c) ---- */
+
+struct hub;
+struct links;
+struct pubsub_ask;
+
+/* At home only. -1: err says why; p->hub is to be closed all the same. */
+int pubsub_hub_open(struct pubsub *p, zg_err_t *err);
+void pubsub_hub_close(struct hub **h);
+/* history and last_value have changed. */
+void pubsub_hub_reload(struct hub *h);
+/* 0, or -1 and errno ENOMEM, or EAGAIN: ZeroMQ takes no more. topic.p NULL: data
+ * as it is, else by the configured framing. */
+int pubsub_hub_publish(struct hub *h, zg_str_t topic, zg_str_t data);
+/* A worker wants a prefix, or no longer. 0, or -1 and errno. */
+int pubsub_hub_add(struct hub *h, zg_str_t prefix);
+void pubsub_hub_remove(struct hub *h, zg_str_t prefix);
+void pubsub_hub_answer(struct hub *h, struct pubsub_ask *ask);
+struct links *pubsub_hub_links(struct hub *h);
+
+/* ---- what the home keeps (keep.c) ---- */
+
+struct keep;
+/* head: the newest message's number. */
+struct keep *pubsub_keep_new(zg_instance_t *in, struct pubsub_counts *counts, uint64_t head);
+void pubsub_keep_free(struct keep **k);
+void pubsub_keep_reload(struct keep *k);
+/* Takes over a reference. */
+void pubsub_keep_add(struct keep *k, struct pubsub_event *e);
+/* A message could not be kept: nothing up to it is. */
+void pubsub_keep_lost(struct keep *k, uint64_t seq);
+/* Fills in the answer; head is the newest message's number. */
+void pubsub_keep_answer(struct keep *k, uint64_t head, struct pubsub_ask *ask);
+
+/* ---- the way to the home and back (link.c) ---- */
+
+/* This worker wants a prefix, or no longer. 0, or -1 and errno. */
+int pubsub_hub_want(struct pubsub *p, zg_str_t prefix);
+void pubsub_hub_unwant(struct pubsub *p, zg_str_t prefix);
+
+/* What a client missed: asked of the hub, answered with a piece of it. */
+struct pubsub_ask {
+	zg_letter_t letter;
+	struct pubsub_client *client; /* the worker's: NULL if it has gone */
+	unsigned from;                /* worker */
+	bool resumes, foreign, latest; /* what to give: after `since`; or the last values */
+	uint64_t since;
+	size_t topics;
+	/* the answer */
+	struct pubsub_event **event;
+	size_t events;
+	uint64_t missed;  /* messages after `since` that are not kept any more; not all of them
+	                   * need be of these topics */
+	bool unknown;     /* how many were missed cannot be known */
+	bool more;        /* ask again, after upto */
+	uint64_t upto;
+	zg_str_t topic[]; /* the texts follow */
+};
+/* pubsub_answered follows, perhaps during the call. */
+void pubsub_hub_ask(struct pubsub *p, struct pubsub_ask *ask);
+void pubsub_ask_free(struct pubsub_ask *ask);
+
+/* From a client, on its way to the hub. */
+struct pubsub_publication {
+	zg_letter_t letter;
+	zg_link_t link;               /* client->publications */
+	struct pubsub_client *client; /* the worker's: NULL if it has gone */
+	unsigned from;
+	char *id;                     /* JSON, to answer with; NULL: none */
+	bool answer, raw;
+	int rc;
+	size_t topic, bytes;          /* of text, and of all */
+	char text[];
+};
+/* 0: published; 1: pubsub_v1_published follows; -1: errno as of
+ * pubsub_hub_publish. topic.p NULL: as it is, without an answer. id is copied. */
+int pubsub_publish(struct pubsub *p, struct pubsub_client *c, zg_str_t topic, zg_str_t data,
+                   const char *id);
+
+/* The home's: to the other workers that want it. */
+struct links *pubsub_links_new(struct pubsub *p);
+void pubsub_links_free(struct links **l);
+int pubsub_links_add(struct links *l, unsigned worker, zg_str_t prefix);
+void pubsub_links_remove(struct links *l, unsigned worker, zg_str_t prefix);
+/* Whether another worker wants it; *event is made when first needed. */
+bool pubsub_links_send(struct links *l, const struct pubsub_message *m, struct pubsub_event **event);
+
+/* ---- clients (resume.c, v1.c) ---- */
+
+struct pubsub_begin {
+	bool resumes;   /* after since; else with the last values, or what comes */
+	bool foreign;   /* its cursor is not of this epoch */
+	uint64_t since;
+};
+/* Asks for topics (the set is taken over); the client is not read until it has
+ * joined. */
+void pubsub_join(struct pubsub *p, struct pubsub_client *c, struct pubsub_set topics,
+                 struct pubsub_begin begin);
+/* The answer is in it. Takes it over. */
+void pubsub_answered(struct pubsub *p, struct pubsub_ask *ask);
+/* What was sent has left: goes on with what it missed. */
+void pubsub_resume_more(struct pubsub *p, struct pubsub_client *c);
+void pubsub_resume_init(struct pubsub_client *c);
+void pubsub_resume_forget(struct pubsub *p, struct pubsub_client *c);
+/* n messages did not reach this worker. */
+void pubsub_tell_missed(struct pubsub *p, uint64_t n);
+
+void pubsub_set_free(struct pubsub *p, struct pubsub_set *s);
+int pubsub_set_add(struct pubsub *p, struct pubsub_set *s, zg_str_t topic);
 
 #define PUBSUB_V1_NAME "zgate.v1"
 
-void pubsub_v1_open(struct pubsub *p, struct pubsub_client *c, zg_str_t topic);
 void pubsub_v1_message(struct pubsub *p, struct pubsub_client *c, zg_str_t data, bool text);
+/* The client has joined. why: errno, 0: it worked. */
+void pubsub_v1_joined(struct pubsub *p, struct pubsub_client *c, int why);
+void pubsub_v1_published(struct pubsub *p, struct pubsub_client *c, const char *id, int why);
 zg_msg_t *pubsub_v1_gap(uint64_t missed);
+/* How many were missed cannot be known: the gateway has started since. */
+zg_msg_t *pubsub_v1_gap_unknown(void);
 
 #endif

@@ -2,8 +2,8 @@
 #include <errno.h>
 #include <jansson.h>
 #include <openssl/evp.h>
-#include <stdarg.h>
 #include <stdio.h>
+#include <stdlib.h>
 
 /* zgate.v1: one JSON object a text message, both ways; README.md lists them. */
 
@@ -12,15 +12,10 @@
 
 /* ---- to the client ---- */
 
-static int add_id(zg_buf_t *b, const json_t *id)
+/* id is JSON; NULL: none */
+static int add_id(zg_buf_t *b, const char *id)
 {
-	if (!id)
-		return 0;
-	if (json_is_integer(id))
-		return zg_buf_printf(b, ",\"id\":%" JSON_INTEGER_FORMAT, json_integer_value(id));
-	if (zg_buf_add_str(b, ZG_STR(",\"id\":")) != 0)
-		return -1;
-	return zg_buf_add_json(b, zg_str_n(json_string_value(id), json_string_length(id)));
+	return id ? zg_buf_printf(b, ",\"id\":%s", id) : 0;
 }
 
 static int add_text(zg_buf_t *b, const char *name, zg_str_t text)
@@ -34,20 +29,21 @@ static void send_out(struct pubsub *p, struct pubsub_client *c)
 		zg_ws_send_bytes(c->ws, ZG_WS_TEXT, zg_buf_str(&p->out));
 }
 
-/* {"op":OP,"topic":TOPIC,"id":ID}; topic.p == NULL and id == NULL leave it out */
+/* {"op":OP,"topic":TOPIC,"id":ID,"cursor":CURSOR}; what is NULL is left out */
 static void answer(struct pubsub *p, struct pubsub_client *c, const char *op, zg_str_t topic,
-                   const json_t *id)
+                   const char *id, const char *cursor)
 {
 	zg_buf_t *b = &p->out;
 
 	c->errors = 0;
 	zg_buf_clear(b);
 	if (zg_buf_printf(b, "{\"op\":\"%s\"", op) == 0 &&
-	    (!topic.p || add_text(b, "topic", topic) == 0) && add_id(b, id) == 0)
+	    (!topic.p || add_text(b, "topic", topic) == 0) && add_id(b, id) == 0 &&
+	    (!cursor || zg_buf_printf(b, ",\"cursor\":\"%s\"", cursor) == 0))
 		send_out(p, c);
 }
 
-static void fail(struct pubsub *p, struct pubsub_client *c, const json_t *id, const char *code,
+static void fail(struct pubsub *p, struct pubsub_client *c, const char *id, const char *code,
                  const char *detail)
 {
 	zg_buf_t *b = &p->out;
@@ -59,6 +55,13 @@ static void fail(struct pubsub *p, struct pubsub_client *c, const json_t *id, co
 		send_out(p, c);
 	if (++c->errors > ERRORS_MAX)
 		zg_ws_close(c->ws, 1008, "too many errors in a row");
+}
+
+zg_msg_t *pubsub_v1_gap_unknown(void)
+{
+	zg_str_t part = ZG_STR("{\"op\":\"gap\",\"missed\":null}");
+
+	return zg_ws_encode(ZG_WS_TEXT, &part, 1);
 }
 
 zg_msg_t *pubsub_v1_gap(uint64_t missed)
@@ -75,7 +78,8 @@ zg_msg_t *pubsub_v1_gap(uint64_t missed)
 
 struct message {
 	json_t *json;
-	const json_t *id; /* NULL: none */
+	void (*fn)(struct pubsub *p, struct pubsub_client *c, const struct message *m);
+	const char *id; /* as JSON; NULL: none */
 };
 
 static zg_str_t string_of(const json_t *s)
@@ -100,34 +104,75 @@ static bool get_topic(struct pubsub *p, struct pubsub_client *c, const struct me
 	return false;
 }
 
+/* "since" of the message; false: the client was told what is wrong with it. */
+static bool get_since(struct pubsub *p, struct pubsub_client *c, const struct message *m,
+                      struct pubsub_begin *begin)
+{
+	const json_t *since = json_object_get(m->json, "since");
+	bool ours = true;
+
+	*begin = (struct pubsub_begin){ .resumes = since != NULL };
+	if (!since)
+		return true;
+	if (json_is_string(since) &&
+	    pubsub_cursor_parse(p->in, string_of(since), &begin->since, &ours) == 0) {
+		begin->foreign = !ours;
+		return true;
+	}
+	fail(p, c, m->id, "bad_request", "\"since\" is no cursor that this gateway gave");
+	return false;
+}
+
 static void on_subscribe(struct pubsub *p, struct pubsub_client *c, const struct message *m)
 {
+	struct pubsub_set topics = { 0 };
+	struct pubsub_begin begin;
 	zg_str_t topic;
-	int why = 0;
 
-	if (!get_topic(p, c, m, &topic))
+	if (!get_topic(p, c, m, &topic) || !get_since(p, c, m, &begin))
 		return;
-	if (json_object_get(m->json, "since")) {
-		fail(p, c, m->id, "not_configured",
-		     "this location keeps no history: subscribe without \"since\"");
-		return;
-	}
 	if (!pubsub_allowed(p, topic)) {
 		fail(p, c, m->id, "forbidden", "this location does not offer that topic");
 		return;
 	}
-	pubsub_want(p, c);
-	if (pubsub_want_add(p, topic) != 0)
-		why = errno;
-	if (pubsub_settle(p, c) != 0)
-		why = errno;
-	if (why == 0)
-		answer(p, c, "subscribed", topic, m->id);
-	else if (why == ENOSPC)
-		fail(p, c, m->id, "too_many", "you or all clients of this location together have too "
-		                              "many topics; unsubscribe from others");
+	free(c->op_id);
+	c->op_id = m->id ? strdup(m->id) : NULL;
+	c->op = true;
+	if (pubsub_set_add(p, &topics, topic) != 0) {
+		pubsub_v1_joined(p, c, errno);
+		pubsub_set_free(p, &topics);
+		return;
+	}
+	pubsub_join(p, c, topics, begin);
+}
+
+static const struct {
+	int why;
+	const char *code, *detail;
+} reasons[] = {
+	{ ENOSPC, "too_many", "you or all clients of this location together have too many topics; "
+	                      "unsubscribe from others" },
+	{ EACCES, "forbidden", "this location does not offer that topic" },
+	{ 0, "unavailable", "the gateway is out of memory" },
+};
+
+void pubsub_v1_joined(struct pubsub *p, struct pubsub_client *c, int why)
+{
+	char cursor[PUBSUB_CURSOR_SIZE];
+	size_t i = 0;
+
+	pubsub_cursor_text(p->in, c->since, cursor);
+	if (why == 0) {
+		for (i = 0; i < c->asked.n; i++)
+			answer(p, c, "subscribed", pubsub_topic_text(c->asked.item[i]), c->op_id, cursor);
+		return;
+	}
+	while (reasons[i].why && reasons[i].why != why)
+		i++;
+	if (c->op)
+		fail(p, c, c->op_id, reasons[i].code, reasons[i].detail);
 	else
-		fail(p, c, m->id, "unavailable", "the gateway is out of memory");
+		zg_ws_close(c->ws, 1013, reasons[i].detail);
 }
 
 static void on_unsubscribe(struct pubsub *p, struct pubsub_client *c, const struct message *m)
@@ -139,7 +184,7 @@ static void on_unsubscribe(struct pubsub *p, struct pubsub_client *c, const stru
 	pubsub_want(p, c);
 	pubsub_want_drop(p, topic);
 	if (pubsub_settle(p, c) == 0)
-		answer(p, c, "unsubscribed", topic, m->id);
+		answer(p, c, "unsubscribed", topic, m->id, NULL);
 	else
 		fail(p, c, m->id, "unavailable", "the gateway is out of memory");
 }
@@ -198,23 +243,31 @@ static bool get_data(struct pubsub *p, struct pubsub_client *c, const struct mes
 	return false;
 }
 
+void pubsub_v1_published(struct pubsub *p, struct pubsub_client *c, const char *id, int why)
+{
+	if (why == 0)
+		answer(p, c, "published", ZG_STR_NONE, id, NULL);
+	else
+		fail(p, c, id, "unavailable", "publishing is not possible now; try again");
+}
+
 static void on_publish(struct pubsub *p, struct pubsub_client *c, const struct message *m)
 {
 	zg_str_t topic, data;
+	int rc;
 
-	if (!p->pub)
+	if (!p->publishes) {
 		fail(p, c, m->id, "not_configured", "this location does not publish: it has no pub");
-	else if (get_topic(p, c, m, &topic) && get_data(p, c, m, &data)) {
-		if (pubsub_publish(p, topic, data) == 0)
-			answer(p, c, "published", ZG_STR_NONE, m->id);
-		else
-			fail(p, c, m->id, "unavailable", "publishing is not possible now; try again");
+	} else if (get_topic(p, c, m, &topic) && get_data(p, c, m, &data)) {
+		rc = pubsub_publish(p, c, topic, data, m->id);
+		if (rc != 1)
+			pubsub_v1_published(p, c, m->id, rc == 0 ? 0 : errno);
 	}
 }
 
 static void on_ping(struct pubsub *p, struct pubsub_client *c, const struct message *m)
 {
-	answer(p, c, "pong", ZG_STR_NONE, m->id);
+	answer(p, c, "pong", ZG_STR_NONE, m->id, NULL);
 }
 
 static const struct {
@@ -235,23 +288,23 @@ static bool is_id(const json_t *id)
 static void handle(struct pubsub *p, struct pubsub_client *c, json_t *json)
 {
 	const json_t *id = json_object_get(json, "id"), *op = json_object_get(json, "op");
-	const struct message m = { json, id };
+	struct message m = { .json = json };
 
 	if (id && !is_id(id)) {
 		fail(p, c, NULL, "bad_request", "\"id\" is no integer and no string of up to 64 bytes");
 		return;
 	}
-	if (!json_is_string(op)) {
-		fail(p, c, id, "bad_request", "the message is no object with a string \"op\"");
-		return;
-	}
-	for (size_t i = 0; i < ZG_COUNT_OF(ops); i++) {
-		if (strcmp(ops[i].op, json_string_value(op)) == 0) {
-			ops[i].fn(p, c, &m);
-			return;
-		}
-	}
-	fail(p, c, id, "unknown_op", "\"op\" is none of subscribe, unsubscribe, publish, ping");
+	m.id = id ? json_dumps(id, JSON_ENCODE_ANY) : NULL;
+	for (size_t i = 0; i < ZG_COUNT_OF(ops); i++)
+		if (json_is_string(op) && strcmp(ops[i].op, json_string_value(op)) == 0)
+			m.fn = ops[i].fn;
+	if (!json_is_string(op))
+		fail(p, c, m.id, "bad_request", "the message is no object with a string \"op\"");
+	else if (!m.fn)
+		fail(p, c, m.id, "unknown_op", "\"op\" is none of subscribe, unsubscribe, publish, ping");
+	else
+		m.fn(p, c, &m);
+	free((void *)(uintptr_t)m.id);
 }
 
 void pubsub_v1_message(struct pubsub *p, struct pubsub_client *c, zg_str_t data, bool text)
@@ -272,9 +325,4 @@ void pubsub_v1_message(struct pubsub *p, struct pubsub_client *c, zg_str_t data,
 		fail(p, c, NULL, "bad_request", "the message is no JSON object such as "
 		                                "{\"op\":\"subscribe\",\"topic\":\"A\",\"id\":1}");
 	json_decref(json);
-}
-
-void pubsub_v1_open(struct pubsub *p, struct pubsub_client *c, zg_str_t topic)
-{
-	answer(p, c, "subscribed", topic, NULL);
 }
