@@ -2,9 +2,11 @@
 
 #include "base/utf8.h"
 #include "engine/worker.h"
+#include "front/request.h"
 #include <stdio.h>
-#include <sys/socket.h>
+#include <stdlib.h>
 
+#define QUEUE_COUNT 65536 /* messages queued for one client, beside the bytes */
 
 /* ---- frames ---- */
 
@@ -64,33 +66,26 @@ zg_ws_type_t zg_ws_type_of(const zg_str_t *parts, size_t n)
 void zg_ws_client_kill(zg_ws_client_t *c)
 {
 	c->dead = true;
-	/* under a foreign loop, lws_set_timeout works from lws's own callbacks only;
-	 * this it notices wherever it comes from */
-	if (!c->wsi)
-		return;
-	if (c->paused) /* or lws would not look */
-		lws_rx_flow_control(c->wsi, 1);
-	shutdown(lws_get_socket_fd(c->wsi), SHUT_RDWR);
+	if (c->open)
+		c->carrier->kill(c);
 }
 
-void zg_ws_client_write(zg_ws_client_t *c, const unsigned char *frames, size_t n)
+static void write_frames(zg_ws_client_t *c, const zg_msg_t *m)
 {
-	/* RAW leaves the bytes as they are, although lws_write takes no const */
-	if (lws_write(c->wsi, (unsigned char *)(uintptr_t)frames, n, LWS_WRITE_RAW) < 0)
-		zg_ws_client_kill(c);
+	c->carrier->write(c, m->data, m->len);
 }
 
 static bool blocked(const zg_ws_client_t *c)
 {
-	return lws_partial_buffered(c->wsi);
+	return c->carrier->blocked(c);
 }
 
 static void want_writable(zg_ws_client_t *c)
 {
-	if (c->waits_writable || c->dead || !c->wsi)
+	if (c->waits_writable || c->dead || !c->open)
 		return;
 	c->waits_writable = true;
-	lws_callback_on_writable(c->wsi);
+	c->carrier->want_writable(c);
 }
 
 static void account(zg_ws_client_t *c, size_t before)
@@ -108,11 +103,11 @@ static void tell_gap(zg_ws_client_t *c)
 	c->missed = 0;
 	if (!in->module->ws_gap || !(m = in->module->ws_gap(in, &c->pub, missed)))
 		return;
-	zg_ws_client_write(c, m->data, m->len);
+	write_frames(c, m);
 	zg_msg_unref(&m);
 }
 
-void zg_ws_client_pump(zg_ws_client_t *c)
+static void pump(zg_ws_client_t *c)
 {
 	size_t before = c->queue.bytes;
 	zg_msg_t *m;
@@ -123,7 +118,7 @@ void zg_ws_client_pump(zg_ws_client_t *c)
 			continue;
 		}
 		m = zg_ring_pop(&c->queue);
-		zg_ws_client_write(c, m->data, m->len);
+		write_frames(c, m);
 		c->pub.to->common->ws_delivered += m->units;
 		zg_msg_unref(&m);
 	}
@@ -147,13 +142,13 @@ int zg_ws_send(zg_ws_t *ws, zg_msg_t *m)
 	size_t before = c->queue.bytes;
 	uint64_t dropped = 0;
 
-	if (c->closing || c->dead || !c->wsi)
+	if (c->closing || c->dead || !c->open)
 		return -1;
 	if (!zg_ring_peek(&c->queue) && !blocked(c)) {
 		if (c->missed)
 			tell_gap(c);
 		if (!blocked(c) && !c->dead) {
-			zg_ws_client_write(c, m->data, m->len);
+			write_frames(c, m);
 			counts->ws_delivered += m->units;
 			if (blocked(c))
 				want_writable(c); /* the module hears when it has left */
@@ -198,14 +193,14 @@ bool zg_ws_idle(const zg_ws_t *ws)
 {
 	const zg_ws_client_t *c = ZG_CONTAINER(ws, const zg_ws_client_t, pub);
 
-	return !zg_ring_peek(&c->queue) && (!c->wsi || !blocked(c));
+	return !zg_ring_peek(&c->queue) && (!c->open || !blocked(c));
 }
 
 void zg_ws_close(zg_ws_t *ws, unsigned code, const char *reason)
 {
 	zg_ws_client_t *c = zg_ws_client(ws);
 
-	if (c->closing || c->dead || !c->wsi)
+	if (c->closing || c->dead || !c->open)
 		return;
 	c->closing = true;
 	c->close_code = (uint16_t)code;
@@ -220,8 +215,8 @@ void zg_ws_pause(zg_ws_t *ws)
 	zg_ws_client_t *c = zg_ws_client(ws);
 
 	c->paused = true;
-	if (c->wsi)
-		lws_rx_flow_control(c->wsi, 0);
+	if (c->open)
+		c->carrier->read(c, false);
 }
 
 void zg_ws_resume(zg_ws_t *ws)
@@ -229,6 +224,82 @@ void zg_ws_resume(zg_ws_t *ws)
 	zg_ws_client_t *c = zg_ws_client(ws);
 
 	c->paused = c->waits_pong = false;
-	if (c->wsi)
-		lws_rx_flow_control(c->wsi, 1);
+	if (c->open)
+		c->carrier->read(c, true);
+}
+
+/* ---- from opening to closing ---- */
+
+zg_ws_client_t *zg_ws_client_new(struct zg_wsfront *f, const zg_carrier_t *carrier,
+                                 const zg_request_t *req)
+{
+	const zg_location_t *loc = req->to->location;
+	zg_ws_client_t *c = calloc(1, sizeof *c);
+
+	if (!c)
+		return NULL;
+	c->pub.to = req->to;
+	c->front = f;
+	c->carrier = carrier;
+	zg_list_init(&c->pub.link);
+	zg_list_init(&c->member);
+	zg_timeq_entry_init(&c->ping);
+	zg_timeq_entry_init(&c->end);
+	c->rx = ZG_BUF(loc->max_body);
+	zg_ring_init(&c->queue, loc->client_queue, QUEUE_COUNT,
+	             loc->overflow == ZG_OVERFLOW_DISCONNECT ? ZG_RING_REFUSE
+	                                                     : ZG_RING_DROP_OLDEST);
+	snprintf(c->pub.protocol, sizeof c->pub.protocol, "%.*s", ZG_STR_ARG(req->protocol));
+	return c;
+}
+
+void zg_ws_client_opened(zg_ws_client_t *c, const zg_request_t *req)
+{
+	zg_instance_t *in = c->pub.to;
+
+	c->open = true;
+	zg_list_append(&in->clients, &c->member);
+	in->common->ws_opened++;
+	in->common->ws_open++;
+	zg_wsfront_arm_ping(c);
+	in->module->ws_open(in, &c->pub, req);
+}
+
+bool zg_ws_client_writable(zg_ws_client_t *c)
+{
+	zg_instance_t *in = c->pub.to;
+	bool had = zg_ring_peek(&c->queue) != NULL || c->waits_writable;
+
+	c->waits_writable = false;
+	pump(c);
+	if (c->dead)
+		return false;
+	if (zg_ring_peek(&c->queue) || blocked(c)) {
+		want_writable(c);
+		return false;
+	}
+	if (c->closing)
+		return true;
+	if (had && in->module->ws_writable)
+		in->module->ws_writable(in, &c->pub);
+	return false;
+}
+
+void zg_ws_client_closed(zg_ws_client_t *c)
+{
+	zg_instance_t *in = c->pub.to;
+	size_t bytes = c->queue.bytes;
+
+	c->open = false;
+	c->carrier->detach(c);
+	zg_timeq_disarm(&c->ping);
+	zg_timeq_disarm(&c->end);
+	in->module->ws_close(in, &c->pub);
+	zg_list_remove(&c->member);
+	zg_list_remove(&c->pub.link);
+	in->common->ws_open--;
+	in->common->ws_dropped += zg_ring_clear(&c->queue);
+	in->common->ws_queued_bytes -= bytes;
+	zg_buf_free(&c->rx);
+	free(c);
 }

@@ -1,5 +1,6 @@
-/* ws_client: the front's own view of a WebSocket; private to wsfront.c, which
- * opens and receives, and ws.c, which sends. */
+/* ws_client: the front's own view of a client with an open connection: what is
+ * queued for it and how it ends (ws.c), apart from what carries its bytes: a
+ * WebSocket (wsfront.c), an event stream (stream.c). Private to these. */
 #ifndef ZG_FRONT_WS_CLIENT_H
 #define ZG_FRONT_WS_CLIENT_H
 
@@ -9,11 +10,36 @@
 #include "front/ws.h"
 #include <libwebsockets.h>
 
+struct zg_ws_client;
+
+/* What carries a client's bytes. */
+typedef struct zg_carrier {
+	/* Bytes of an earlier write still wait for the socket. */
+	bool (*blocked)(const struct zg_ws_client *c);
+	/* Takes all n bytes; what the socket does not take now is copied. Not while
+	 * blocked. May kill the client. */
+	void (*write)(struct zg_ws_client *c, const unsigned char *bytes, size_t n);
+	/* zg_ws_client_writable is to be called soon, and not before what is blocked
+	 * has left. */
+	void (*want_writable)(struct zg_ws_client *c);
+	/* Whether the client is read. */
+	void (*read)(struct zg_ws_client *c, bool on);
+	/* It was idle for `ping`. */
+	void (*ping)(struct zg_ws_client *c);
+	/* Ends the connection without ceremony; zg_ws_client_closed follows later. */
+	void (*kill)(struct zg_ws_client *c);
+	/* c is about to be freed: the connection, if there still is one, goes on
+	 * without it to its end. */
+	void (*detach)(struct zg_ws_client *c);
+} zg_carrier_t;
+
 typedef struct zg_ws_client {
 	zg_ws_t pub;
 	zg_link_t member;         /* of in->clients */
+	const zg_carrier_t *carrier;
 	struct zg_wsfront *front;
-	struct lws *wsi;          /* NULL before the handshake and after the close */
+	struct lws *wsi;          /* of a WebSocket */
+	bool open;                /* false before the handshake and after the close */
 	zg_ring_t queue;
 	uint64_t missed;          /* dropped since the last message that was sent */
 	zg_buf_t rx;              /* a message arriving in pieces */
@@ -32,13 +58,21 @@ static inline zg_ws_client_t *zg_ws_client(zg_ws_t *ws)
 	return ZG_CONTAINER(ws, zg_ws_client_t, pub);
 }
 
-/* Writes what is queued as far as the socket takes it. */
-void zg_ws_client_pump(zg_ws_client_t *c);
-/* Writes complete frames now. The socket must not be waiting. */
-void zg_ws_client_write(zg_ws_client_t *c, const unsigned char *frames, size_t n);
+/* For a location, with its limits; not open yet. NULL: out of memory. */
+zg_ws_client_t *zg_ws_client_new(struct zg_wsfront *f, const zg_carrier_t *carrier,
+                                 const zg_request_t *req);
+/* It is open: the module hears of it. */
+void zg_ws_client_opened(zg_ws_client_t *c, const zg_request_t *req);
+/* The socket takes bytes again: writes what is queued as far as it goes. true:
+ * all has left and the client is closing: end it. */
+bool zg_ws_client_writable(zg_ws_client_t *c);
+/* The connection is gone: the module hears of it, and c is freed. */
+void zg_ws_client_closed(zg_ws_client_t *c);
 /* Has the connection closed without a closing handshake. */
 void zg_ws_client_kill(zg_ws_client_t *c);
-/* Gives the closing handshake a deadline (wsfront.c, which has the timer). */
+/* (Re)arm the client's next ping, the deadline of its closing handshake
+ * (wsfront.c, which has the timer). */
+void zg_wsfront_arm_ping(zg_ws_client_t *c);
 void zg_wsfront_arm_end(zg_ws_client_t *c);
 
 #endif

@@ -17,7 +17,6 @@
 #define RX_CHUNK     1024      /* allocated per client by libwebsockets */
 #define TX_CHUNK     (4 << 20) /* it would cut one write into pieces of RX_CHUNK */
 #define HANDSHAKE    512
-#define QUEUE_COUNT  65536     /* messages queued for one client, beside the bytes */
 #define CLOSE_MS     5000      /* for a client to take what is queued and the close */
 #define OFFERS_MAX   16
 #define LEAVE_MS     10
@@ -33,6 +32,64 @@ struct zg_wsfront {
 	zg_timer_t *timer;
 	uint64_t timer_due;
 	zg_timer_t *leave;        /* while clients are being closed one after the other */
+};
+
+/* ---- a WebSocket carries ---- */
+
+static bool carry_blocked(const zg_ws_client_t *c)
+{
+	return lws_partial_buffered(c->wsi);
+}
+
+static void carry_send(zg_ws_client_t *c, const unsigned char *bytes, size_t n)
+{
+	/* RAW leaves the bytes as they are, although lws_write takes no const */
+	if (lws_write(c->wsi, (unsigned char *)(uintptr_t)bytes, n, LWS_WRITE_RAW) < 0)
+		zg_ws_client_kill(c);
+}
+
+static void carry_want_writable(zg_ws_client_t *c)
+{
+	lws_callback_on_writable(c->wsi);
+}
+
+static void carry_read(zg_ws_client_t *c, bool on)
+{
+	lws_rx_flow_control(c->wsi, on);
+}
+
+static void carry_ping(zg_ws_client_t *c)
+{
+	static const unsigned char frame[] = { 0x89, 0x00 };
+
+	if (c->waits_pong && !c->paused) {
+		c->pub.to->common->ws_slow_closed++;
+		zg_ws_client_kill(c);
+		return;
+	}
+	c->waits_pong = true;
+	/* one whose socket is full has to make room before the next time */
+	if (!c->closing && !c->dead && !carry_blocked(c))
+		carry_send(c, frame, sizeof frame);
+}
+
+static void carry_kill(zg_ws_client_t *c)
+{
+	/* under a foreign loop, lws_set_timeout works from lws's own callbacks only;
+	 * this it notices wherever it comes from */
+	if (c->paused) /* or lws would not look */
+		lws_rx_flow_control(c->wsi, 1);
+	shutdown(lws_get_socket_fd(c->wsi), SHUT_RDWR);
+}
+
+static void carry_detach(zg_ws_client_t *c)
+{
+	lws_set_opaque_user_data(c->wsi, NULL);
+}
+
+static const zg_carrier_t websocket = {
+	.blocked = carry_blocked, .write = carry_send, .want_writable = carry_want_writable,
+	.read = carry_read, .ping = carry_ping, .kill = carry_kill, .detach = carry_detach,
 };
 
 /* ---- receiving ---- */
@@ -77,23 +134,9 @@ static int on_receive(zg_ws_client_t *c, struct lws *wsi, const char *data, size
 
 static int on_writable(zg_ws_client_t *c, struct lws *wsi)
 {
-	zg_instance_t *in = c->pub.to;
-	bool had = zg_ring_peek(&c->queue) != NULL || c->waits_writable;
-
-	c->waits_writable = false;
-	zg_ws_client_pump(c);
-	if (c->dead)
-		return -1;
-	if (zg_ring_peek(&c->queue) || lws_partial_buffered(wsi)) {
-		c->waits_writable = true;
-		lws_callback_on_writable(wsi);
-		return 0;
-	}
-	if (c->closing)
+	if (zg_ws_client_writable(c))
 		return fail(wsi, c->close_code, c->close_reason);
-	if (had && in->module->ws_writable)
-		in->module->ws_writable(in, &c->pub);
-	return 0;
+	return c->dead ? -1 : 0;
 }
 
 /* libwebsockets is about to close. Debian's 4.1.6 closes twice in a row under
@@ -116,25 +159,6 @@ static void on_drop(zg_ws_client_t *c, struct lws *wsi)
 		return;
 	if ((twin = fcntl(lws_get_socket_fd(wsi), F_DUPFD_CLOEXEC, 0)) >= 0)
 		zg_linger_close(c->front->linger, twin);
-}
-
-static void on_closed(zg_ws_client_t *c)
-{
-	zg_instance_t *in = c->pub.to;
-	size_t bytes = c->queue.bytes;
-
-	zg_timeq_disarm(&c->ping);
-	zg_timeq_disarm(&c->end);
-	lws_set_opaque_user_data(c->wsi, NULL);
-	c->wsi = NULL;
-	in->module->ws_close(in, &c->pub);
-	zg_list_remove(&c->member);
-	zg_list_remove(&c->pub.link);
-	in->common->ws_open--;
-	in->common->ws_dropped += zg_ring_clear(&c->queue);
-	in->common->ws_queued_bytes -= bytes;
-	zg_buf_free(&c->rx);
-	free(c);
 }
 
 /* Headers of the 101 that libwebsockets does not know of. */
@@ -182,7 +206,7 @@ static int callback(struct lws *wsi, enum lws_callback_reasons why, void *user, 
 		return 0;
 	case LWS_CALLBACK_CLOSED:
 		if (c)
-			on_closed(c);
+			zg_ws_client_closed(c);
 		return 0;
 	case LWS_CALLBACK_WSI_DESTROY:
 		zg_gate_closed(f->w);
@@ -205,9 +229,9 @@ static void arm(zg_wsfront_t *f, zg_timeq_t *q, zg_timeq_entry_t *e)
 	}
 }
 
-static void arm_ping(zg_wsfront_t *f, zg_ws_client_t *c)
+void zg_wsfront_arm_ping(zg_ws_client_t *c)
 {
-	arm(f, &c->pub.to->pings, &c->ping);
+	arm(c->front, &c->pub.to->pings, &c->ping);
 }
 
 void zg_wsfront_arm_end(zg_ws_client_t *c)
@@ -215,20 +239,11 @@ void zg_wsfront_arm_end(zg_ws_client_t *c)
 	arm(c->front, &c->front->ends, &c->end);
 }
 
-static void ping(zg_wsfront_t *f, zg_ws_client_t *c)
+static void ping(zg_ws_client_t *c)
 {
-	static const unsigned char frame[] = { 0x89, 0x00 };
-
-	if (c->waits_pong && !c->paused) {
-		c->pub.to->common->ws_slow_closed++;
-		zg_ws_client_kill(c);
-		return;
-	}
-	c->waits_pong = true;
-	/* one whose socket is full has to make room before the next time */
-	if (!c->closing && !c->dead && !lws_partial_buffered(c->wsi))
-		zg_ws_client_write(c, frame, sizeof frame);
-	arm_ping(f, c);
+	c->carrier->ping(c);
+	if (!c->dead)
+		zg_wsfront_arm_ping(c);
 }
 
 static void on_timer(void *ctx)
@@ -239,7 +254,7 @@ static void on_timer(void *ctx)
 
 	ZG_LIST_EACH(l, &f->w->instances)
 		while ((e = zg_timeq_pop(&ZG_CONTAINER(l, zg_instance_t, link)->pings, now)))
-			ping(f, ZG_CONTAINER(e, zg_ws_client_t, ping));
+			ping(ZG_CONTAINER(e, zg_ws_client_t, ping));
 	while ((e = zg_timeq_pop(&f->ends, now)))
 		zg_ws_client_kill(ZG_CONTAINER(e, zg_ws_client_t, end));
 	f->timer_due = UINT64_MAX;
@@ -310,32 +325,10 @@ static int negotiate(struct handshake *h, zg_refusal_t *no)
 	return -1;
 }
 
-static zg_ws_client_t *client_new(zg_wsfront_t *f, const zg_request_t *req)
-{
-	const zg_location_t *loc = req->to->location;
-	zg_ws_client_t *c = calloc(1, sizeof *c);
-
-	if (!c)
-		return NULL;
-	c->pub.to = req->to;
-	c->front = f;
-	zg_list_init(&c->pub.link);
-	zg_list_init(&c->member);
-	zg_timeq_entry_init(&c->ping);
-	zg_timeq_entry_init(&c->end);
-	c->rx = ZG_BUF(loc->max_body);
-	zg_ring_init(&c->queue, loc->client_queue, QUEUE_COUNT,
-	             loc->overflow == ZG_OVERFLOW_DISCONNECT ? ZG_RING_REFUSE
-	                                                     : ZG_RING_DROP_OLDEST);
-	snprintf(c->pub.protocol, sizeof c->pub.protocol, "%.*s", ZG_STR_ARG(req->protocol));
-	return c;
-}
-
 /* Has libwebsockets perform the handshake, from a head of our own making. */
 static void perform(zg_wsfront_t *f, zg_conn_t *conn, const zg_head_t *head, char *bytes,
                     zg_ws_client_t *c, const zg_request_t *req)
 {
-	zg_instance_t *in = req->to;
 	char own[HANDSHAKE];
 	int n = snprintf(own, sizeof own,
 	                 "GET / HTTP/1.1\r\nHost: zgate\r\nUpgrade: websocket\r\n"
@@ -358,11 +351,7 @@ static void perform(zg_wsfront_t *f, zg_conn_t *conn, const zg_head_t *head, cha
 		free(c);
 		return;
 	}
-	zg_list_append(&in->clients, &c->member);
-	in->common->ws_opened++;
-	in->common->ws_open++;
-	arm_ping(f, c);
-	in->module->ws_open(in, &c->pub, req);
+	zg_ws_client_opened(c, req);
 }
 
 zg_ws_adoption_t zg_wsfront_adopt(zg_wsfront_t *f, zg_conn_t *conn, const zg_head_t *head, const char *bytes,
@@ -401,7 +390,7 @@ zg_ws_adoption_t zg_wsfront_adopt(zg_wsfront_t *f, zg_conn_t *conn, const zg_hea
 		rc = f->w->draining ? zg_refuse(no, 503, "the gateway is stopping")
 		                    : negotiate(&h, no);
 	}
-	if (rc == 0 && !(c = client_new(f, &h.req)))
+	if (rc == 0 && !(c = zg_ws_client_new(f, &websocket, &h.req)))
 		rc = zg_refuse(no, 503, "out of memory");
 	if (rc == 0) {
 		perform(f, conn, head, copy, c, &h.req);
@@ -468,7 +457,7 @@ void zg_wsfront_forget(zg_wsfront_t *f, zg_instance_t *in)
 			zg_ws_client_t *c = ZG_CONTAINER(l, zg_ws_client_t, member);
 
 			zg_ws_client_kill(c);
-			on_closed(c);
+			zg_ws_client_closed(c);
 		}
 	}
 }

@@ -28,10 +28,11 @@ def publisher(zmq_context):
     return s, bind(s)
 
 
-@pytest.fixture
-def gw(gateway, publisher):
+@pytest.fixture(params=[1, 2])
+def gw(gateway, publisher, request):
     """A gateway that subscribes to the publisher and publishes."""
-    gw = gateway(location("connect " + publisher[1], "pub = bind tcp://127.0.0.1:*"))
+    gw = gateway(f"[gateway]\nworkers = {request.param}\n" +
+                 location("connect " + publisher[1], "pub = bind tcp://127.0.0.1:*"))
     gw.wait_peers("/prices", "sub", 1)
     return gw
 
