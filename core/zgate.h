@@ -24,6 +24,7 @@
 #include "engine/loop.h"
 #include "engine/module.h"
 #include "engine/worker.h"
+#include "front/collect.h"
 #include "front/fanout.h"
 #include "front/request.h"
 #include "front/ws.h"

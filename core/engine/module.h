@@ -82,6 +82,11 @@ typedef struct zg_module {
 	/* Whether a WebSocket may open; called for every correct handshake. 0, or
 	 * zg_refuse(no, status, …). NULL: this module has no WebSocket. */
 	int (*handshake)(zg_instance_t *in, const zg_request_t *req, zg_refusal_t *no);
+	/* Whether a GET is to be answered with a stream of events: the name of what it
+	 * speaks, or NULL. If so, it is taken where it came in, whatever the placement;
+	 * handshake is called with that name as its protocol, then ws_open, and so on.
+	 * Optional. */
+	const char *(*stream)(const zg_instance_t *in, const zg_request_t *req);
 	/* The WebSocket is open; req is the handshake, valid during the call. */
 	void (*ws_open)(zg_instance_t *in, zg_ws_t *ws, const zg_request_t *req);
 	/* A whole message from the client, borrowed. */

@@ -94,6 +94,7 @@ struct zg_worker {
 	void *zmq;               /* the process's ZeroMQ context */
 	struct zg_http *http;    /* front/http.h */
 	struct zg_wsfront *ws;   /* front/wsfront.h */
+	struct zg_streams *streams; /* front/stream.h */
 	struct zg_gate *gate;    /* front/gate.h; NULL when the worker closes */
 	zg_instance_t **location; /* parallel to conf->location */
 	zg_instance_t **service;

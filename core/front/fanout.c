@@ -37,7 +37,7 @@ int zg_burst_append(zg_burst_t *b, zg_ws_type_t type, const zg_str_t *parts, siz
 
 	for (size_t i = 0; i < n; i++)
 		len += parts[i].n;
-	size = zg_ws_head_size(len) + len;
+	size = zg_ws_head_size(type, len) + len;
 	if (reserve(b, size) != 0)
 		return -1;
 	at = b->msg->data + b->msg->len;
@@ -116,7 +116,7 @@ int zg_fanout_append(zg_fanout_t *f, zg_ws_type_t type, const zg_str_t *parts, s
 		return 0;
 	for (size_t i = 0; i < n; i++)
 		len += parts[i].n;
-	if (f->burst.msg && f->burst.msg->len + zg_ws_head_size(len) + len > BURST_BYTES)
+	if (f->burst.msg && f->burst.msg->len + zg_ws_head_size(type, len) + len > BURST_BYTES)
 		zg_fanout_flush(f);
 	if (zg_burst_append(&f->burst, type, parts, n) != 0) {
 		ZG_LIST_EACH(l, &f->members)

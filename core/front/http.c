@@ -487,7 +487,10 @@ static size_t keep_escapes(void *cls, struct MHD_Connection *c, char *s)
 static struct MHD_Daemon *start_daemon(zg_http_t *h)
 {
 	return MHD_start_daemon(
-		MHD_USE_EPOLL | MHD_USE_NO_LISTEN_SOCKET | MHD_ALLOW_SUSPEND_RESUME | MHD_USE_ERROR_LOG,
+		/* TURBO: no shutdown before a close, so that a duplicate of a descriptor
+		 * can live on */
+		MHD_USE_EPOLL | MHD_USE_NO_LISTEN_SOCKET | MHD_ALLOW_SUSPEND_RESUME |
+			MHD_USE_ERROR_LOG | MHD_USE_TURBO,
 		0, NULL, NULL, zg_receive, h,
 		MHD_OPTION_EXTERNAL_LOGGER, on_mhd_log, NULL,
 		/* the gate counts connections; the default here is FD_SETSIZE */

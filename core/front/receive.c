@@ -3,8 +3,14 @@
 #include "front/http.h"
 #include "front/http_request.h"
 #include "front/route.h"
+#include "front/stream.h"
+#include <fcntl.h>
+#include <stdlib.h>
+#include <time.h>
+#include <unistd.h>
 
 #define BODY_RATE   1024        /* least bytes a second of a body, on average */
+#define STREAM_HEAD_MAX 2048
 #define SWALLOW_MAX (64u << 10) /* of an unwanted body, to keep the connection */
 
 struct judging {
@@ -173,6 +179,67 @@ static bool answer_for_module(zg_http_request_t *r)
 	return false;
 }
 
+/* The head of an answer that ends with its connection. */
+static int stream_head(const zg_http_request_t *r, zg_buf_t *out)
+{
+	time_t now = time(NULL);
+	struct tm tm;
+	char date[32];
+	int rc;
+
+	gmtime_r(&now, &tm);
+	strftime(date, sizeof date, "%a, %d %b %Y %H:%M:%S GMT", &tm);
+	rc = zg_buf_printf(out,
+		"HTTP/1.1 200 OK\r\nDate: %s\r\nContent-Type: text/event-stream; charset=utf-8\r\n"
+		"Cache-Control: no-store\r\nX-Accel-Buffering: no\r\nX-Request-ID: %s\r\n"
+		"Connection: close\r\n", date, r->id);
+
+	if (r->origin.p && zg_route_origin_listed(r->to->location, r->origin))
+		rc |= zg_buf_printf(out, "Access-Control-Allow-Origin: %.*s\r\nVary: Origin\r\n",
+		                    ZG_STR_ARG(r->origin));
+	/* browsers come back by themselves: not all in the same moment */
+	return rc | zg_buf_printf(out, "\r\nretry: %ld\n\n", 1000 + random() % 2000);
+}
+
+/* Takes the connection from libmicrohttpd, which closes its descriptor, and goes
+ * on with a duplicate. */
+static void open_stream(zg_http_request_t *r)
+{
+	zg_buf_t head = ZG_BUF(STREAM_HEAD_MAX);
+	int twin = fcntl(r->conn->fd, F_DUPFD_CLOEXEC, 0);
+
+	if (twin < 0 || stream_head(r, &head) != 0 ||
+	    zg_stream_open(r->http->w->streams, &r->pub, twin, zg_buf_str(&head)) != 0) {
+		if (twin >= 0)
+			close(twin);
+		zg_request_problem(&r->pub, 503, "The gateway is out of memory or descriptors.");
+	} else {
+		zg_http_settle(r, ZG_ANSWERED, 200, 0);
+		r->state = ZG_HTTP_DOOMED;
+	}
+	zg_buf_free(&head);
+}
+
+/* Whether the module wants to answer with a stream, or refuses to. */
+static bool is_stream(zg_http_request_t *r)
+{
+	zg_instance_t *in = r->to;
+	zg_refusal_t no = { 0 };
+	const char *speaks;
+
+	if (!in->module->stream || !in->started || r->pub.method != ZG_GET ||
+	    !(speaks = in->module->stream(in, &r->pub)))
+		return false;
+	r->pub.protocol = zg_str(speaks);
+	if (r->http->w->draining)
+		zg_request_problem(&r->pub, 503, "The gateway is stopping.");
+	else if (in->module->handshake(in, &r->pub, &no) != 0)
+		zg_request_problem(&r->pub, no.status, "%s", no.detail);
+	else
+		open_stream(r);
+	return true;
+}
+
 static void dispatch(zg_http_request_t *r)
 {
 	zg_instance_t *in = r->to;
@@ -200,7 +267,7 @@ static void dispatch(zg_http_request_t *r)
 	}
 	r->body.data[r->body.len] = '\0';
 	r->pub.body = zg_buf_str(&r->body);
-	if (answer_for_module(r))
+	if (answer_for_module(r) || is_stream(r))
 		return;
 	if (zg_instance_serves_requests(in))
 		in->module->request(in, &r->pub);

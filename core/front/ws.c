@@ -10,13 +10,15 @@
 
 /* ---- frames ---- */
 
-size_t zg_ws_head_size(size_t n)
+size_t zg_ws_head_size(zg_ws_type_t type, size_t n)
 {
-	return n < 126 ? 2 : n < 65536 ? 4 : 10;
+	return type == ZG_WS_BYTES ? 0 : n < 126 ? 2 : n < 65536 ? 4 : 10;
 }
 
 size_t zg_ws_head(unsigned char *out, zg_ws_type_t type, size_t n)
 {
+	if (type == ZG_WS_BYTES)
+		return 0;
 	out[0] = type == ZG_WS_TEXT ? 0x81 : 0x82; /* FIN and the opcode */
 	if (n < 126) {
 		out[1] = (unsigned char)n;
@@ -41,7 +43,7 @@ zg_msg_t *zg_ws_encode(zg_ws_type_t type, const zg_str_t *parts, size_t n)
 
 	for (size_t i = 0; i < n; i++)
 		len += parts[i].n;
-	if (!(m = zg_msg_new(zg_ws_head_size(len) + len)))
+	if (!(m = zg_msg_new(zg_ws_head_size(type, len) + len)))
 		return NULL;
 	at = zg_ws_head(m->data, type, len);
 	for (size_t i = 0; i < n; i++) {

@@ -1,4 +1,4 @@
-/* ws: one client's WebSocket as a module sees it. Owned by the front; a
+/* ws: one client's WebSocket, or stream of events, as a module sees it. Owned by the front; a
  * module may use it from ws_open until ws_close. What is sent is queued when
  * the client is slow, up to the location's client_queue, and then goes by its
  * `overflow`. All on the worker's thread. */
@@ -9,7 +9,10 @@
 #include "base/msg.h"
 #include "engine/module.h"
 
-typedef enum zg_ws_type { ZG_WS_TEXT, ZG_WS_BINARY } zg_ws_type_t;
+typedef enum zg_ws_type {
+	ZG_WS_TEXT, ZG_WS_BINARY,
+	ZG_WS_BYTES, /* no frame: for streams (front/stream.h) */
+} zg_ws_type_t;
 
 struct zg_ws {
 	zg_instance_t *to;
@@ -19,7 +22,7 @@ struct zg_ws {
 };
 
 /* Bytes of a server's frame header for a payload of n bytes. */
-size_t zg_ws_head_size(size_t n);
+size_t zg_ws_head_size(zg_ws_type_t type, size_t n);
 /* Writes the header of one unfragmented frame (RFC 6455, 5.2); returns its size. */
 size_t zg_ws_head(unsigned char *out, zg_ws_type_t type, size_t n);
 /* One frame of the parts' bytes, ready to send to any number of clients; NULL

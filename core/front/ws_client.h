@@ -38,7 +38,11 @@ typedef struct zg_ws_client {
 	zg_link_t member;         /* of in->clients */
 	const zg_carrier_t *carrier;
 	struct zg_wsfront *front;
-	struct lws *wsi;          /* of a WebSocket */
+	union {
+		struct lws *wsi;
+		struct zg_stream *stream;
+		struct zg_collect *collect;
+	};
 	bool open;                /* false before the handshake and after the close */
 	zg_ring_t queue;
 	uint64_t missed;          /* dropped since the last message that was sent */

@@ -296,7 +296,8 @@ static void collect_offers(void *ctx, zg_str_t name, zg_str_t value)
 	if (!zg_str_ieq(name, ZG_STR("Sec-WebSocket-Protocol")))
 		return;
 	while (h->offers < OFFERS_MAX && zg_str_cut(&value, ',', &piece))
-		if ((piece = zg_str_trim(piece)).n)
+		/* a token has no blank (RFC 6455, 4.1); names of the front's own have */
+		if ((piece = zg_str_trim(piece)).n && !memchr(piece.p, ' ', piece.n))
 			h->offer[h->offers++] = piece;
 }
 

@@ -2,6 +2,7 @@
 #include "engine/log.h"
 #include "front/gate.h"
 #include "front/http.h"
+#include "front/stream.h"
 #include "front/wsfront.h"
 #include "gateway/crew.h"
 #include "zmq/socket.h"
@@ -209,6 +210,7 @@ void zg_hand_open(void *hand)
 	if (!(h->look = zg_timer_add(w->loop, look, h)))
 		zg_err(&h->err, "out of memory");
 	if (!h->look || !(w->http = zg_http_new(w, &h->err)) || zg_wsfront_open(w, &h->err) != 0 ||
+	    !(w->streams = zg_streams_new(w, &h->err)) ||
 	    !(w->gate = zg_gate_new(w, &h->err))) {
 		fail(h);
 		return;
@@ -388,6 +390,7 @@ void zg_hand_end(zg_hand_t *h)
 
 	zg_timer_remove(&h->look);
 	zg_http_free(&w->http);
+	zg_streams_free(&w->streams);
 	if (w->ws)
 		zg_wsfront_stop(w->ws);
 	/* libwebsockets' handles and work on the thread pool end here */

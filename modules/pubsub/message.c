@@ -2,6 +2,7 @@
 #include "pubsub.h"
 #include <limits.h>
 #include <openssl/evp.h>
+#include <stdio.h>
 
 #define KEEP 1048576 /* bytes that a buffer keeps between messages */
 
@@ -11,14 +12,16 @@ struct delivery {
 	const struct pubsub_message *m;
 	zg_str_t part[2 * PUBSUB_FRAMES_MAX]; /* the frames, joined by blanks */
 	size_t parts;
-	bool matched;
-	struct {
+	bool matched, has_json;
+	struct wire {
 		bool made;
 		zg_ws_type_t type;
 		const zg_str_t *part;
 		size_t parts; /* 0: there was no memory for it */
+		zg_str_t own[5];
 	} wire[PUBSUB_ENCODINGS];
-	zg_str_t json;
+	zg_str_t json; /* n == 0: there was no memory for it */
+	char cursor[PUBSUB_CURSOR_SIZE];
 };
 
 static void delivery_init(struct delivery *d, struct pubsub *p, const struct pubsub_message *m)
@@ -26,7 +29,9 @@ static void delivery_init(struct delivery *d, struct pubsub *p, const struct pub
 	d->p = p;
 	d->m = m;
 	d->parts = 0;
-	d->matched = false;
+	d->matched = d->has_json = false;
+	d->json = ZG_STR_NONE;
+	d->cursor[0] = '\0';
 	for (size_t i = 0; i < PUBSUB_ENCODINGS; i++)
 		d->wire[i].made = false;
 	for (size_t i = 0; i < m->frames; i++) {
@@ -84,32 +89,135 @@ static int join_data(struct delivery *d, zg_str_t topic, zg_str_t *data)
 	return 0;
 }
 
-static int make_json(struct delivery *d)
+static const char *cursor_of(struct delivery *d)
+{
+	if (!d->cursor[0])
+		pubsub_cursor_text(d->p->in, d->m->seq, d->cursor);
+	return d->cursor;
+}
+
+/* Several encodings hold it. */
+static zg_str_t json_of(struct delivery *d)
 {
 	zg_buf_t *b = &d->p->json;
 	zg_str_t topic = pubsub_topic_of(d->m), data;
-	char cursor[PUBSUB_CURSOR_SIZE];
+
+	if (d->has_json)
+		return d->json;
+	d->has_json = true;
+	zg_buf_clear(b);
+	if (join_data(d, topic, &data) == 0 && zg_buf_add_str(b, ZG_STR("{\"op\":\"message\"")) == 0 &&
+	    add_member(b, "topic", topic) == 0 && add_member(b, "data", data) == 0 &&
+	    zg_buf_printf(b, ",\"cursor\":\"%s\"}", cursor_of(d)) == 0)
+		d->json = zg_buf_str(b);
+	return d->json;
+}
+
+/* ---- events (WHATWG HTML, 9.2) ---- */
+
+/* "data: LINE" for each line of the bytes, which go on in the next part. */
+static int add_lines(zg_buf_t *b, zg_str_t s)
+{
+	int rc = 0;
+
+	for (size_t i = 0, from = 0; i <= s.n && rc == 0; i++) {
+		if (i < s.n && s.p[i] != '\n' && s.p[i] != '\r')
+			continue;
+		rc = zg_buf_add(b, s.p + from, i - from);
+		if (i == s.n)
+			break;
+		i += s.p[i] == '\r' && i + 1 < s.n && s.p[i + 1] == '\n';
+		from = i + 1;
+		rc |= zg_buf_add_str(b, ZG_STR("\ndata: "));
+	}
+	return rc;
+}
+
+/* Events are UTF-8: other bytes go as base64, under a name of their own. */
+static int make_event(struct delivery *d, zg_buf_t *b)
+{
+	bool text = zg_ws_type_of(d->part, d->parts) == ZG_WS_TEXT;
+	zg_buf_t *whole = &d->p->joined;
+	int rc;
 
 	zg_buf_clear(b);
-	pubsub_cursor_text(d->p->in, d->m->seq, cursor);
-	if (join_data(d, topic, &data) != 0 || zg_buf_add_str(b, ZG_STR("{\"op\":\"message\"")) != 0 ||
-	    add_member(b, "topic", topic) != 0 || add_member(b, "data", data) != 0 ||
-	    zg_buf_printf(b, ",\"cursor\":\"%s\"}", cursor) != 0)
-		return -1;
-	d->json = zg_buf_str(b);
-	return 0;
+	rc = zg_buf_printf(b, "id: %s\n%sdata: ", cursor_of(d), text ? "" : "event: base64\n");
+	for (size_t i = 0; i < d->parts && text && rc == 0; i++)
+		rc = add_lines(b, d->part[i]);
+	if (!text) {
+		zg_buf_clear(whole);
+		for (size_t i = 0; i < d->parts && rc == 0; i++)
+			rc = zg_buf_add_str(whole, d->part[i]);
+		if (rc == 0 && (rc = pubsub_add_base64(b, zg_buf_str(whole))) == 0) {
+			/* without its quotes */
+			char *open = memchr(b->data, '"', b->len);
+
+			memmove(open, open + 1, b->len - (size_t)(open + 1 - b->data));
+			b->len -= 2;
+		}
+	}
+	return rc == 0 ? zg_buf_add(b, "\n\n", 2) : -1;
 }
 
 /* ---- all of them ---- */
 
 static void make(struct delivery *d, enum pubsub_encoding encoding)
 {
-	bool raw = encoding == PUBSUB_RAW;
+	struct wire *w = &d->wire[encoding];
 
-	d->wire[encoding].made = true;
-	d->wire[encoding].type = raw ? zg_ws_type_of(d->part, d->parts) : ZG_WS_TEXT;
-	d->wire[encoding].part = raw ? d->part : &d->json;
-	d->wire[encoding].parts = raw ? d->parts : make_json(d) == 0;
+	w->made = true;
+	w->type = encoding == PUBSUB_V1 ? ZG_WS_TEXT : ZG_WS_BYTES;
+	w->part = w->own;
+	w->parts = 0;
+	switch (encoding) {
+	case PUBSUB_RAW:
+		w->type = zg_ws_type_of(d->part, d->parts);
+		w->part = d->part;
+		w->parts = d->parts;
+		return;
+	case PUBSUB_SSE:
+		if (make_event(d, &d->p->sse) == 0)
+			w->own[w->parts++] = zg_buf_str(&d->p->sse);
+		return;
+	default:
+		break;
+	}
+	if (json_of(d).n == 0)
+		return;
+	if (encoding == PUBSUB_SSE_JSON) {
+		w->own[w->parts++] = ZG_STR("id: ");
+		w->own[w->parts++] = zg_str(cursor_of(d));
+		w->own[w->parts++] = ZG_STR("\ndata: ");
+	}
+	w->own[w->parts++] = json_of(d);
+	if (encoding == PUBSUB_SSE_JSON)
+		w->own[w->parts++] = ZG_STR("\n\n");
+	else if (encoding == PUBSUB_POLL)
+		w->own[w->parts++] = ZG_STR(",\n");
+}
+
+zg_msg_t *pubsub_gap(enum pubsub_encoding encoding, uint64_t missed, bool known)
+{
+	static const struct {
+		zg_ws_type_t type;
+		const char *before, *after;
+	} form[PUBSUB_ENCODINGS] = {
+		[PUBSUB_V1] = { ZG_WS_TEXT, "{\"op\":\"gap\",\"missed\":", "}" },
+		[PUBSUB_SSE] = { ZG_WS_BYTES, "event: gap\ndata: {\"missed\":", "}\n\n" },
+		[PUBSUB_SSE_JSON] = { ZG_WS_BYTES, "event: gap\ndata: {\"missed\":", "}\n\n" },
+		[PUBSUB_POLL] = { ZG_WS_BYTES, "{\"op\":\"gap\",\"missed\":", "},\n" },
+	};
+	char number[24] = "null";
+	zg_str_t part[3];
+
+	if (!form[encoding].before)
+		return NULL;
+	if (known)
+		snprintf(number, sizeof number, "%llu", (unsigned long long)missed);
+	part[0] = zg_str(form[encoding].before);
+	part[1] = zg_str(number);
+	part[2] = zg_str(form[encoding].after);
+	return zg_ws_encode(form[encoding].type, part, 3);
 }
 
 static void deliver(void *ctx, void *subscriber)
@@ -136,6 +244,13 @@ void pubsub_forget_large(zg_buf_t *b)
 		zg_buf_free(b);
 }
 
+static void forget_scratch(struct pubsub *p)
+{
+	pubsub_forget_large(&p->json);
+	pubsub_forget_large(&p->sse);
+	pubsub_forget_large(&p->joined);
+}
+
 bool pubsub_deliver(struct pubsub *p, const struct pubsub_message *m)
 {
 	struct delivery d;
@@ -144,8 +259,7 @@ bool pubsub_deliver(struct pubsub *p, const struct pubsub_message *m)
 	p->stamp++;
 	p->seq = m->seq;
 	zg_trie_match(p->trie, m->frame[0], deliver, &d);
-	pubsub_forget_large(&p->json);
-	pubsub_forget_large(&p->joined);
+	forget_scratch(p);
 	return d.matched;
 }
 
@@ -160,7 +274,6 @@ int pubsub_encode(struct pubsub *p, enum pubsub_encoding encoding, const struct 
 	if (d.wire[encoding].parts > 0)
 		rc = zg_burst_append(to, d.wire[encoding].type, d.wire[encoding].part,
 		                     d.wire[encoding].parts);
-	pubsub_forget_large(&p->json);
-	pubsub_forget_large(&p->joined);
+	forget_scratch(p);
 	return rc;
 }

@@ -81,7 +81,8 @@ static void explain(const zg_instance_t *in, zg_request_t *req)
 	if (host.n == 0 || host.n > 255)
 		host = ZG_STR("HOST");
 	zg_request_problem(req, 426, "This location speaks WebSocket: "
-	                   "new WebSocket(\"ws://%.*s%.*s?topic=A\").", ZG_STR_ARG(host),
+	                   "new WebSocket(\"ws://%.*s%.*s?topic=A\"); or events, to Accept: "
+	                   "text/event-stream; or ?wait=20s for one answer.", ZG_STR_ARG(host),
 	                   ZG_STR_ARG(in->location->path));
 }
 
@@ -92,6 +93,10 @@ static void pubsub_request(zg_instance_t *in, zg_request_t *req)
 	unsigned topics;
 	long n;
 
+	if (req->method == ZG_GET && zg_request_params(req, "wait") > 0) {
+		pubsub_poll(p, req);
+		return;
+	}
 	if (req->method & (ZG_GET | ZG_HEAD)) {
 		explain(in, req);
 		return;
@@ -119,7 +124,12 @@ static void pubsub_request(zg_instance_t *in, zg_request_t *req)
 		                   "send it again later.");
 }
 
-/* ---- WebSocket ---- */
+static void pubsub_cancel(zg_instance_t *in, zg_request_t *req)
+{
+	pubsub_poll_cancel(in->state, req);
+}
+
+/* ---- WebSockets and streams ---- */
 
 static int check_topic(const struct pubsub *p, const zg_request_t *req, unsigned nth,
                        size_t *unknown, zg_refusal_t *no)
@@ -140,15 +150,31 @@ static int check_topic(const struct pubsub *p, const zg_request_t *req, unsigned
 	return 0;
 }
 
+/* A browser that reconnects a stream sends the header; its query is the old one. */
+static long cursor_of(const zg_request_t *req, char text[PUBSUB_CURSOR_SIZE])
+{
+	zg_str_t header = zg_request_header(req, "Last-Event-ID");
+	long n;
+
+	if (header.n >= PUBSUB_CURSOR_SIZE)
+		return -2;
+	if (header.n > 0) {
+		memcpy(text, header.p, header.n);
+		return (long)header.n;
+	}
+	n = zg_request_param(req, "last_event_id", 0, text, PUBSUB_CURSOR_SIZE);
+	return n == -1 ? zg_request_param(req, "cursor", 0, text, PUBSUB_CURSOR_SIZE) : n;
+}
+
 /* Where the client wants to go on, if it says. -1: that is no cursor. */
 static int begin_of(const struct pubsub *p, const zg_request_t *req, struct pubsub_begin *begin)
 {
 	char text[PUBSUB_CURSOR_SIZE];
-	long n = zg_request_param(req, "last_event_id", 0, text, sizeof text);
+	long n = cursor_of(req, text);
 	bool ours;
 
-	*begin = (struct pubsub_begin){ .resumes = n != -1 };
-	if (n == -1)
+	*begin = (struct pubsub_begin){ .resumes = n != -1 && n != 0 };
+	if (!begin->resumes)
 		return 0;
 	if (n < 0 || pubsub_cursor_parse(p->in, zg_str_n(text, (size_t)n), &begin->since, &ours) != 0)
 		return -1;
@@ -156,16 +182,54 @@ static int begin_of(const struct pubsub *p, const zg_request_t *req, struct pubs
 	return 0;
 }
 
-static int pubsub_handshake(zg_instance_t *in, const zg_request_t *req, zg_refusal_t *no)
+static const struct {
+	zg_str_t name;
+	enum pubsub_encoding encoding;
+} protocols[] = {
+	{ { "", 0 }, PUBSUB_RAW },
+	{ { PUBSUB_V1_NAME, sizeof PUBSUB_V1_NAME - 1 }, PUBSUB_V1 },
+	{ { PUBSUB_EVENTS, sizeof PUBSUB_EVENTS - 1 }, PUBSUB_SSE },
+	{ { PUBSUB_EVENTS_JSON, sizeof PUBSUB_EVENTS_JSON - 1 }, PUBSUB_SSE_JSON },
+	{ { PUBSUB_ANSWER, sizeof PUBSUB_ANSWER - 1 }, PUBSUB_POLL },
+};
+
+static int encoding_of(zg_str_t protocol)
 {
-	const struct pubsub *p = in->state;
+	for (size_t i = 0; i < ZG_COUNT_OF(protocols); i++)
+		if (zg_str_eq(protocol, protocols[i].name))
+			return protocols[i].encoding;
+	return -1;
+}
+
+static bool accepts_events(zg_str_t accept)
+{
+	zg_str_t piece, type;
+
+	while (zg_str_cut(&accept, ',', &piece))
+		if (zg_str_cut(&piece, ';', &type) &&
+		    zg_str_ieq(zg_str_trim(type), ZG_STR("text/event-stream")))
+			return true;
+	return false;
+}
+
+static const char *pubsub_stream(const zg_instance_t *in, const zg_request_t *req)
+{
+	char format[8];
+
+	(void)in;
+	if (!accepts_events(zg_request_header(req, "Accept")))
+		return NULL;
+	if (zg_request_param(req, "format", 0, format, sizeof format) == 4 && !strcmp(format, "json"))
+		return PUBSUB_EVENTS_JSON;
+	return PUBSUB_EVENTS;
+}
+
+int pubsub_check_query(struct pubsub *p, const zg_request_t *req, zg_refusal_t *no)
+{
 	unsigned topics = zg_request_params(req, "topic");
 	size_t unknown = 1; /* without topics: the empty one */
 	struct pubsub_begin begin;
 
-	if (req->protocol.n > 0 && !zg_str_eq(req->protocol, ZG_STR(PUBSUB_V1_NAME)))
-		return zg_refuse(no, 400, "No subprotocol offered is known here; this location speaks "
-		                 PUBSUB_V1_NAME ", or WebSocket without subprotocol.");
 	if (topics > PUBSUB_RAW_MAX)
 		return zg_refuse(no, 400, "More than %d topics in a query; subscribe to them over "
 		                 PUBSUB_V1_NAME ".", PUBSUB_RAW_MAX);
@@ -177,6 +241,14 @@ static int pubsub_handshake(zg_instance_t *in, const zg_request_t *req, zg_refus
 	if (p->topics.count + unknown > p->topics.max)
 		return zg_refuse(no, 503, "The clients of this location have too many topics.");
 	return 0;
+}
+
+static int pubsub_handshake(zg_instance_t *in, const zg_request_t *req, zg_refusal_t *no)
+{
+	if (encoding_of(req->protocol) < 0 || zg_str_eq(req->protocol, ZG_STR(PUBSUB_ANSWER)))
+		return zg_refuse(no, 400, "No subprotocol offered is known here; this location speaks "
+		                 PUBSUB_V1_NAME ", or WebSocket without subprotocol.");
+	return pubsub_check_query(in->state, req, no);
 }
 
 /* What the query asks for; without any: everything, or nothing over zgate.v1,
@@ -212,7 +284,7 @@ static void pubsub_ws_open(zg_instance_t *in, zg_ws_t *ws, const zg_request_t *r
 		return;
 	}
 	c->ws = ws;
-	c->encoding = ws->protocol[0] ? PUBSUB_V1 : PUBSUB_RAW;
+	c->encoding = (enum pubsub_encoding)encoding_of(zg_str(ws->protocol));
 	zg_list_init(&c->publications);
 	pubsub_resume_init(c);
 	begin_of(p, req, &begin);
@@ -250,7 +322,7 @@ static zg_msg_t *pubsub_ws_gap(zg_instance_t *in, zg_ws_t *ws, uint64_t missed)
 	const struct pubsub_client *c = ws->ctx;
 
 	(void)in;
-	return c && c->encoding == PUBSUB_V1 ? pubsub_v1_gap(missed) : NULL;
+	return c ? pubsub_gap(c->encoding, missed, true) : NULL;
 }
 
 static void pubsub_ws_close(zg_instance_t *in, zg_ws_t *ws)
@@ -261,6 +333,8 @@ static void pubsub_ws_close(zg_instance_t *in, zg_ws_t *ws)
 	p->counts->clients--;
 	if (!c)
 		return;
+	if (c->poll)
+		pubsub_poll_lost(c->poll);
 	pubsub_resume_forget(p, c);
 	pubsub_leave(p, c);
 	ZG_LIST_EACH(l, &c->publications) {
@@ -284,6 +358,7 @@ static void pubsub_stop(zg_instance_t *in)
 	zg_map_free(&p->topics);
 	zg_map_free(&p->groups);
 	zg_buf_free(&p->json);
+	zg_buf_free(&p->sse);
 	zg_buf_free(&p->joined);
 	zg_buf_free(&p->out);
 	free(p->wanted.item);
@@ -316,7 +391,7 @@ static int pubsub_start(zg_instance_t *in, zg_err_t *err)
 	zg_list_init(&p->all_groups);
 	make_epoch(in->shared);
 	/* bounded by what the sockets and the front let in; this is for arithmetic */
-	p->json = p->joined = p->out = ZG_BUF((size_t)1 << 30);
+	p->json = p->sse = p->joined = p->out = ZG_BUF((size_t)1 << 30);
 	p->topics.max = PUBSUB_TOPICS_MAX + conf->topics.count;
 	p->groups.max = SIZE_MAX; /* no more than there are clients */
 	p->trie = zg_trie_new(PUBSUB_TOPICS_MAX + conf->topics.count);
@@ -358,7 +433,9 @@ const zg_module_t ZG_MODULE(pubsub) = {
 	.check = pubsub_check,
 	.start = pubsub_start,
 	.request = pubsub_request,
+	.cancel = pubsub_cancel,
 	.handshake = pubsub_handshake,
+	.stream = pubsub_stream,
 	.ws_open = pubsub_ws_open,
 	.ws_message = pubsub_ws_message,
 	.ws_writable = pubsub_ws_writable,

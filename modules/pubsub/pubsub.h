@@ -89,7 +89,14 @@ struct pubsub_set {
 	size_t n;
 };
 
-enum pubsub_encoding { PUBSUB_RAW, PUBSUB_V1, PUBSUB_ENCODINGS };
+enum pubsub_encoding {
+	PUBSUB_RAW,      /* WebSocket without subprotocol */
+	PUBSUB_V1,       /* zgate.v1 */
+	PUBSUB_SSE,      /* events that carry what PUBSUB_RAW would */
+	PUBSUB_SSE_JSON, /* events that carry what PUBSUB_V1 would */
+	PUBSUB_POLL,     /* what PUBSUB_V1 would, for one answer */
+	PUBSUB_ENCODINGS
+};
 
 /* The clients that receive the same bytes: those with the same encoding and
  * the same topics. A message is matched and encoded for the group, once. */
@@ -121,6 +128,7 @@ struct pubsub_client {
 	uint64_t since;
 	zg_defer_t again;
 	zg_link_t publications;      /* with the hub */
+	struct poll *poll;           /* whose answer it gathers; or NULL */
 };
 
 struct pubsub {
@@ -136,7 +144,7 @@ struct pubsub {
 	uint64_t stamp;          /* of the message being delivered */
 	uint64_t seq;            /* of the newest message that this worker knows of */
 	size_t publishing;       /* bytes on their way to the hub */
-	zg_buf_t json, joined, out;
+	zg_buf_t json, sse, joined, out;
 	struct pubsub_set wanted; /* room for PUBSUB_V1_MAX; see group.c */
 };
 
@@ -180,6 +188,10 @@ bool pubsub_deliver(struct pubsub *p, const struct pubsub_message *m);
 /* Appends it, encoded. -1: out of memory. */
 int pubsub_encode(struct pubsub *p, enum pubsub_encoding encoding, const struct pubsub_message *m,
                   zg_burst_t *to);
+/* What tells a client that messages are missing: how many, or (known false) that
+ * this cannot be known, as the gateway has started since. NULL: this encoding has
+ * no way to tell, or out of memory. */
+zg_msg_t *pubsub_gap(enum pubsub_encoding encoding, uint64_t missed, bool known);
 /* Gives back what large messages have left. */
 void pubsub_forget_large(zg_buf_t *b);
 /* Appends bytes in base64, in quotes. */
@@ -295,14 +307,22 @@ void pubsub_tell_missed(struct pubsub *p, uint64_t n);
 void pubsub_set_free(struct pubsub *p, struct pubsub_set *s);
 int pubsub_set_add(struct pubsub *p, struct pubsub_set *s, zg_str_t topic);
 
-#define PUBSUB_V1_NAME "zgate.v1"
+#define PUBSUB_V1_NAME     "zgate.v1"
+/* What is no subprotocol of WebSocket has a name for the front all the same. */
+#define PUBSUB_EVENTS      "event stream"
+#define PUBSUB_EVENTS_JSON "event json"
+#define PUBSUB_ANSWER      "answer"
 
 void pubsub_v1_message(struct pubsub *p, struct pubsub_client *c, zg_str_t data, bool text);
 /* The client has joined. why: errno, 0: it worked. */
 void pubsub_v1_joined(struct pubsub *p, struct pubsub_client *c, int why);
 void pubsub_v1_published(struct pubsub *p, struct pubsub_client *c, const char *id, int why);
-zg_msg_t *pubsub_v1_gap(uint64_t missed);
-/* How many were missed cannot be known: the gateway has started since. */
-zg_msg_t *pubsub_v1_gap_unknown(void);
+
+/* poll.c: a GET that waits for messages; at home. */
+void pubsub_poll(struct pubsub *p, zg_request_t *req);
+void pubsub_poll_cancel(struct pubsub *p, zg_request_t *req);
+void pubsub_poll_lost(struct poll *poll);
+/* What the query asks for (pubsub.c). -1: the answer is in no. */
+int pubsub_check_query(struct pubsub *p, const zg_request_t *req, zg_refusal_t *no);
 
 #endif

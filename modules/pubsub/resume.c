@@ -155,9 +155,7 @@ static void tell_missed(struct pubsub *p, struct pubsub_client *c, const struct 
 	zg_msg_t *m;
 
 	p->counts->missed += a->missed;
-	if (c->encoding != PUBSUB_V1)
-		return;
-	m = a->unknown ? pubsub_v1_gap_unknown() : pubsub_v1_gap(a->missed);
+	m = pubsub_gap(c->encoding, a->missed, !a->unknown);
 	if (m)
 		zg_ws_send(c->ws, m);
 	zg_msg_unref(&m);

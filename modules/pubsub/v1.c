@@ -57,23 +57,6 @@ static void fail(struct pubsub *p, struct pubsub_client *c, const char *id, cons
 		zg_ws_close(c->ws, 1008, "too many errors in a row");
 }
 
-zg_msg_t *pubsub_v1_gap_unknown(void)
-{
-	zg_str_t part = ZG_STR("{\"op\":\"gap\",\"missed\":null}");
-
-	return zg_ws_encode(ZG_WS_TEXT, &part, 1);
-}
-
-zg_msg_t *pubsub_v1_gap(uint64_t missed)
-{
-	char text[64];
-	int n = snprintf(text, sizeof text, "{\"op\":\"gap\",\"missed\":%llu}",
-	                 (unsigned long long)missed);
-	zg_str_t part = zg_str_n(text, (size_t)n);
-
-	return zg_ws_encode(ZG_WS_TEXT, &part, 1);
-}
-
 /* ---- from the client ---- */
 
 struct message {
