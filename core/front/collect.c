@@ -4,9 +4,12 @@
 #include "front/ws_client.h"
 #include <stdlib.h>
 
+#define PIECE_MAX (128u << 10) /* of what is sent at once, before it is written as JSON */
+
 struct zg_collect {
 	zg_ws_client_t *c;
 	zg_buf_t buf;
+	bool full;
 	zg_defer_t ready;
 	void (*fn)(void *ctx);
 	void *ctx;
@@ -19,14 +22,17 @@ static void soon(zg_ws_client_t *c)
 
 static bool blocked(const zg_ws_client_t *c)
 {
-	/* enough for one answer */
-	return c->collect->buf.len > c->pub.to->location->client_queue / 2;
+	(void)c;
+	return false;
 }
 
 static void gather(zg_ws_client_t *c, const unsigned char *bytes, size_t n)
 {
-	if (zg_buf_add(&c->collect->buf, bytes, n) != 0)
-		c->missed++;
+	struct zg_collect *k = c->collect;
+
+	/* what does not fit into one answer is left for the next: nothing after it
+	 * may come before it */
+	k->full |= zg_buf_add(&k->buf, bytes, k->full ? 0 : n) != 0;
 	soon(c);
 }
 
@@ -74,7 +80,7 @@ zg_ws_t *zg_collect_open(zg_instance_t *in, const zg_request_t *req, void (*read
 		return NULL;
 	}
 	k->c = c;
-	k->buf = ZG_BUF(2 * in->location->client_queue);
+	k->buf = ZG_BUF(8 * (in->location->client_queue + PIECE_MAX));
 	k->fn = ready;
 	k->ctx = ctx;
 	zg_defer_init(&k->ready, on_ready, k);

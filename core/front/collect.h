@@ -10,7 +10,8 @@
 
 /* Opens it (ws_open) for req, whose protocol says what is to be gathered.
  * ready(ctx) runs once, in a later turn, when something has come or the client
- * is to close. NULL: out of memory. The buffer is bounded by client_queue. */
+ * is to close. NULL: out of memory. The buffer is bounded by client_queue: what
+ * does not fit any more is left out, and so is all that follows. */
 zg_ws_t *zg_collect_open(zg_instance_t *in, const zg_request_t *req, void (*ready)(void *ctx),
                          void *ctx);
 /* What has come; valid until the close. */

@@ -34,12 +34,32 @@ void pubsub_poll_lost(struct poll *poll)
 	zg_timer_set(poll->timer, 0);
 }
 
+/* The cursor of the last message gathered: what came after it in this turn may
+ * not have fitted. */
+static bool last_cursor(const zg_buf_t *got, char cursor[PUBSUB_CURSOR_SIZE])
+{
+	static const char mark[] = "\"cursor\":\"";
+	const char *at = NULL;
+	size_t n;
+
+	for (size_t from = got->len; from-- > 0 && !at;)
+		if (got->len - from > sizeof mark && memcmp(got->data + from, mark, sizeof mark - 1) == 0)
+			at = got->data + from + sizeof mark - 1;
+	if (!at)
+		return false; /* a gap alone */
+	n = strcspn(at, "\"");
+	memcpy(cursor, at, n);
+	cursor[n] = '\0';
+	return true;
+}
+
 /* Where the next poll goes on. */
-static void add_cursor(struct poll *poll, char cursor[PUBSUB_CURSOR_SIZE])
+static void add_cursor(struct poll *poll, const zg_buf_t *got, char cursor[PUBSUB_CURSOR_SIZE])
 {
 	const struct pubsub_client *c = poll->ws->ctx;
 
-	pubsub_cursor_text(poll->p->in, c && c->joining ? c->since : poll->p->seq, cursor);
+	if (!last_cursor(got, cursor))
+		pubsub_cursor_text(poll->p->in, c && c->joining ? c->since : poll->p->seq, cursor);
 	zg_request_add_header(poll->req, "Cursor", cursor);
 	zg_request_add_header(poll->req, "Cache-Control", "no-store");
 }
@@ -57,13 +77,17 @@ static int make_answer(const zg_buf_t *got, const char *cursor, zg_buf_t *out)
 static void finish(void *ctx)
 {
 	struct poll *poll = ctx;
+	const struct pubsub_client *c = poll->ws ? poll->ws->ctx : NULL;
 	zg_buf_t *got = poll->ws ? zg_collect_buf(poll->ws) : NULL;
-	zg_buf_t out = ZG_BUF(got ? got->len + 256 : 0);
+	zg_buf_t out;
 	zg_request_t *req = poll->req;
 	char cursor[PUBSUB_CURSOR_SIZE];
 
+	if (c && c->group) /* what this turn has brought belongs to it */
+		zg_fanout_flush(&c->group->fanout);
+	out = ZG_BUF(got ? got->len + 256 : 0);
 	if (got)
-		add_cursor(poll, cursor);
+		add_cursor(poll, got, cursor);
 	if (!got)
 		zg_request_problem(req, 503, "This location is being closed.");
 	else if (got->len == 0)

@@ -89,6 +89,25 @@ static int settle(struct pubsub *p, struct pubsub_client *c)
 	return why;
 }
 
+/* A stream can be resumed from its first moment: an event without data sets the
+ * client's last event id (WHATWG HTML, 9.2.6). */
+static void tell_place(struct pubsub *p, struct pubsub_client *c)
+{
+	char text[PUBSUB_CURSOR_SIZE];
+	zg_str_t part[3] = { ZG_STR("id: "), ZG_STR_NONE, ZG_STR("\n\n") };
+	zg_msg_t *m;
+
+	if (c->encoding != PUBSUB_SSE && c->encoding != PUBSUB_SSE_JSON)
+		return;
+	pubsub_cursor_text(p->in, c->since, text);
+	part[1] = zg_str(text);
+	if ((m = zg_ws_encode(ZG_WS_BYTES, part, 3))) {
+		m->units = 0; /* no message */
+		zg_ws_send(c->ws, m);
+	}
+	zg_msg_unref(&m);
+}
+
 static void end_join(struct pubsub *p, struct pubsub_client *c, int why)
 {
 	if (!why)
@@ -96,7 +115,9 @@ static void end_join(struct pubsub *p, struct pubsub_client *c, int why)
 	c->joining = false;
 	if (c->encoding == PUBSUB_V1)
 		pubsub_v1_joined(p, c, why);
-	else if (why)
+	else if (!why)
+		tell_place(p, c);
+	else
 		zg_ws_close(c->ws, why == EACCES ? 1008 : 1013,
 		            why == EACCES ? "a topic is not offered any more"
 		                          : "too many topics, or out of memory");
