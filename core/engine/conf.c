@@ -95,13 +95,24 @@ static int collect(zg_load_t *l)
 	return 0;
 }
 
+static void check_overflow(zg_load_t *l, zg_part_t *p)
+{
+	if (p->location && p->location->overflow == ZG_OVERFLOW_CONFLATE && p->module &&
+	    !p->module->ws_lag)
+		zg_check_error(&(zg_check_t){ l, p }, "overflow",
+		               "conflate is for bridges that know topics, such as pubsub; write drop_oldest "
+		               "or disconnect");
+}
+
 /* A hook sees whole values only: what follows from a reported mistake would be
  * noise. */
 static void run_checks(zg_load_t *l)
 {
-	for (zg_part_t *p = l->first; p; p = p->next)
+	for (zg_part_t *p = l->first; p; p = p->next) {
+		check_overflow(l, p);
 		if (p->module && p->module->check && !p->errors)
 			p->module->check(&(zg_check_t){ l, p }, p->conf);
+	}
 }
 
 static void apply(zg_load_t *l)

@@ -27,7 +27,7 @@ typedef struct zg_gateway { /* [gateway] */
 	uint64_t max_header, max_body;
 } zg_gateway_t;
 
-enum { ZG_OVERFLOW_DROP_OLDEST, ZG_OVERFLOW_DISCONNECT };
+enum { ZG_OVERFLOW_DROP_OLDEST, ZG_OVERFLOW_DISCONNECT, ZG_OVERFLOW_CONFLATE };
 
 struct zg_location { /* [location PATH] */
 	const char *name;    /* as written: "/x" or "= /x" */
@@ -43,6 +43,7 @@ struct zg_location { /* [location PATH] */
 	zg_nets_t allow, deny;
 	uint64_t ping, client_queue;
 	int overflow;
+	int64_t max_rate;
 	/* made from them */
 	unsigned method_bits;
 	unsigned line;

@@ -48,6 +48,7 @@ const zg_directive_t zg_conf_gateway_rows[] = {
 static const char *const overflow_names[] = {
 	[ZG_OVERFLOW_DROP_OLDEST] = "drop_oldest",
 	[ZG_OVERFLOW_DISCONNECT] = "disconnect",
+	[ZG_OVERFLOW_CONFLATE] = "conflate",
 	NULL
 };
 
@@ -71,10 +72,14 @@ const zg_directive_t zg_conf_location_rows[] = {
 	        .doc = "How often an idle WebSocket is pinged; one that does not answer for twice that "
 	               "is closed."),
 	ZG_SIZE(zg_location_t, client_queue, .def = "1m", .min = "4k", .max = "1g",
-	        .doc = "Bytes that wait for one slow WebSocket client at most."),
+	        .doc = "Bytes that wait for one slow client at most."),
 	ZG_ENUM(zg_location_t, overflow, .def = "drop_oldest", .choices = overflow_names,
-	        .doc = "What happens when client_queue is full: the oldest messages are dropped and "
-	               "counted, or the client is disconnected."),
+	        .doc = "What happens to a client that is too slow: when client_queue is full, the oldest "
+	               "messages are dropped and counted, or it is disconnected; or (conflate, for bridges "
+	               "that know topics) it gets the newest message of each topic once it can take them."),
+	ZG_INT(zg_location_t, max_rate, .def = "0", .min = "0", .max = "1000000",
+	       .doc = "Messages a second that one client is sent on average; what is more waits as for a "
+	              "slow client. 0: as many as there are."),
 	ZG_DIRECTIVE_END
 };
 

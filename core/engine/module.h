@@ -96,6 +96,11 @@ typedef struct zg_module {
 	/* Messages were dropped because this client is slow: return the message to
 	 * send before the next one (ownership passes), or NULL. Optional. */
 	zg_msg_t *(*ws_gap)(zg_instance_t *in, zg_ws_t *ws, uint64_t missed);
+	/* With overflow = conflate: a fan-out had messages for this client, which is too
+	 * slow for them; they are not kept. From then on, until zg_ws_caught_up, all of
+	 * the fan-out's come here. When the client takes something again (ws_writable),
+	 * the module sends it the newest. Optional. */
+	void (*ws_lag)(zg_instance_t *in, zg_ws_t *ws, uint64_t messages);
 	/* The client is gone; forget ws. */
 	void (*ws_close)(zg_instance_t *in, zg_ws_t *ws);
 	/* No new work will come; what is in flight goes on. Optional, idempotent. */

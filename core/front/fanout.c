@@ -70,7 +70,7 @@ void zg_fanout_flush(zg_fanout_t *f)
 	if (!m)
 		return;
 	ZG_LIST_EACH(l, &f->members)
-		zg_ws_send(ZG_CONTAINER(l, zg_ws_t, link), m);
+		zg_ws_fan(ZG_CONTAINER(l, zg_ws_t, link), m);
 	zg_msg_unref(&m);
 }
 

@@ -72,14 +72,32 @@ void zg_ws_client_kill(zg_ws_client_t *c)
 		c->carrier->kill(c);
 }
 
+static uint64_t now_us(const zg_ws_client_t *c)
+{
+	return zg_loop_now(c->pub.to->loop) * 1000;
+}
+
 static void write_frames(zg_ws_client_t *c, const zg_msg_t *m)
 {
+	int64_t rate = c->pub.to->location->max_rate;
+	uint64_t now;
+
 	c->carrier->write(c, m->data, m->len);
+	if (rate == 0)
+		return;
+	now = now_us(c);
+	c->free_at = (c->free_at > now ? c->free_at : now) + m->units * 1000000 / (uint64_t)rate;
+}
+
+/* max_rate: it has been sent as much as it may until then. */
+static bool limited(const zg_ws_client_t *c)
+{
+	return c->pub.to->location->max_rate > 0 && !c->closing && c->free_at > now_us(c);
 }
 
 static bool blocked(const zg_ws_client_t *c)
 {
-	return c->carrier->blocked(c);
+	return c->carrier->blocked(c) || limited(c);
 }
 
 static void want_writable(zg_ws_client_t *c)
@@ -87,7 +105,18 @@ static void want_writable(zg_ws_client_t *c)
 	if (c->waits_writable || c->dead || !c->open)
 		return;
 	c->waits_writable = true;
-	c->carrier->want_writable(c);
+	if (limited(c))
+		zg_wsfront_arm_limit(c);
+	else
+		c->carrier->want_writable(c);
+}
+
+void zg_ws_client_unlimit(zg_ws_client_t *c)
+{
+	if (!c->waits_writable)
+		return;
+	c->waits_writable = false;
+	want_writable(c);
 }
 
 static void account(zg_ws_client_t *c, size_t before)
@@ -114,7 +143,8 @@ static void pump(zg_ws_client_t *c)
 	size_t before = c->queue.bytes;
 	zg_msg_t *m;
 
-	while (!c->dead && zg_ring_peek(&c->queue) && !blocked(c)) {
+	/* what is missing at the end is told, too: there may be no next message */
+	while (!c->dead && (c->missed || zg_ring_peek(&c->queue)) && !blocked(c)) {
 		if (c->missed) {
 			tell_gap(c);
 			continue;
@@ -130,9 +160,11 @@ static void pump(zg_ws_client_t *c)
 static void too_slow(zg_ws_client_t *c)
 {
 	size_t before = c->queue.bytes;
+	uint64_t dropped = zg_ring_clear(&c->queue);
 
 	c->pub.to->common->ws_slow_closed++;
-	c->pub.to->common->ws_dropped += zg_ring_clear(&c->queue);
+	c->pub.to->common->ws_dropped += dropped;
+	c->missed += dropped; /* told before the close */
 	account(c, before);
 	zg_ws_close(&c->pub, 1008, "too slow: the queue for this client is full");
 }
@@ -167,6 +199,8 @@ int zg_ws_send(zg_ws_t *ws, zg_msg_t *m)
 		m->refs--; /* the caller still holds one */
 		if (ws->to->location->overflow == ZG_OVERFLOW_DISCONNECT)
 			too_slow(c);
+		else
+			want_writable(c);
 		return -1;
 	}
 	counts->ws_dropped += dropped;
@@ -174,6 +208,26 @@ int zg_ws_send(zg_ws_t *ws, zg_msg_t *m)
 	account(c, before);
 	want_writable(c);
 	return 0;
+}
+
+void zg_ws_fan(zg_ws_t *ws, zg_msg_t *m)
+{
+	zg_ws_client_t *c = zg_ws_client(ws);
+	zg_instance_t *in = ws->to;
+
+	if (in->location->overflow != ZG_OVERFLOW_CONFLATE || !in->module->ws_lag ||
+	    (!c->lags && zg_ws_idle(ws)) || c->closing || c->dead || !c->open) {
+		zg_ws_send(ws, m);
+		return;
+	}
+	c->lags = true;
+	in->module->ws_lag(in, ws, m->units);
+	want_writable(c);
+}
+
+void zg_ws_caught_up(zg_ws_t *ws)
+{
+	zg_ws_client(ws)->lags = false;
 }
 
 int zg_ws_send_bytes(zg_ws_t *ws, zg_ws_type_t type, zg_str_t data)
@@ -189,6 +243,7 @@ void zg_ws_missed(zg_ws_t *ws, uint64_t n)
 {
 	zg_ws_client(ws)->missed += n;
 	ws->to->common->ws_dropped += n;
+	want_writable(zg_ws_client(ws));
 }
 
 bool zg_ws_idle(const zg_ws_t *ws)
@@ -247,6 +302,7 @@ zg_ws_client_t *zg_ws_client_new(struct zg_wsfront *f, const zg_carrier_t *carri
 	zg_list_init(&c->member);
 	zg_timeq_entry_init(&c->ping);
 	zg_timeq_entry_init(&c->end);
+	zg_timeq_entry_init(&c->limit);
 	c->rx = ZG_BUF(loc->max_body);
 	zg_ring_init(&c->queue, loc->client_queue, QUEUE_COUNT,
 	             loc->overflow == ZG_OVERFLOW_DISCONNECT ? ZG_RING_REFUSE
@@ -296,6 +352,7 @@ void zg_ws_client_closed(zg_ws_client_t *c)
 	c->carrier->detach(c);
 	zg_timeq_disarm(&c->ping);
 	zg_timeq_disarm(&c->end);
+	zg_timeq_disarm(&c->limit);
 	in->module->ws_close(in, &c->pub);
 	zg_list_remove(&c->member);
 	zg_list_remove(&c->pub.link);

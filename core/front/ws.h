@@ -34,6 +34,11 @@ zg_ws_type_t zg_ws_type_of(const zg_str_t *parts, size_t n);
 /* Sends frames made above; borrows m. 0: sent or queued; -1: dropped by
  * `overflow` or the client is going. Never calls back. */
 int zg_ws_send(zg_ws_t *ws, zg_msg_t *m);
+/* The same for a member of a fan-out: with overflow = conflate, ws_lag may be called
+ * instead. */
+void zg_ws_fan(zg_ws_t *ws, zg_msg_t *m);
+/* The client has got the newest: it lags no longer. */
+void zg_ws_caught_up(zg_ws_t *ws);
 /* Encodes and sends one message. */
 int zg_ws_send_bytes(zg_ws_t *ws, zg_ws_type_t type, zg_str_t data);
 /* n messages for this client were dropped before they came here: it is told before

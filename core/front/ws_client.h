@@ -48,7 +48,10 @@ typedef struct zg_ws_client {
 	uint64_t missed;          /* dropped since the last message that was sent */
 	zg_buf_t rx;              /* a message arriving in pieces */
 	zg_timeq_entry_t ping, end; /* end: the closing handshake must be over */
+	zg_timeq_entry_t limit;   /* max_rate: when to look again */
+	uint64_t free_at;         /* us; max_rate: from when on it may be sent more */
 	bool waits_pong, waits_writable, rx_text;
+	bool lags;                /* conflate: the fan-out's messages go to ws_lag */
 	bool paused;              /* not read, so its pongs are not seen */
 	bool closing, dead;       /* dead: lws_write failed; its close comes soon */
 	uint64_t leave_at;        /* ms; 0: it may stay */
@@ -78,5 +81,8 @@ void zg_ws_client_kill(zg_ws_client_t *c);
  * (wsfront.c, which has the timer). */
 void zg_wsfront_arm_ping(zg_ws_client_t *c);
 void zg_wsfront_arm_end(zg_ws_client_t *c);
+void zg_wsfront_arm_limit(zg_ws_client_t *c);
+/* The moment has come. */
+void zg_ws_client_unlimit(zg_ws_client_t *c);
 
 #endif

@@ -20,6 +20,7 @@
 #define CLOSE_MS     5000      /* for a client to take what is queued and the close */
 #define OFFERS_MAX   16
 #define LEAVE_MS     10
+#define LIMIT_MS     20
 
 struct zg_wsfront {
 	zg_worker_t *w;
@@ -29,6 +30,7 @@ struct zg_wsfront {
 	zg_ws_client_t *adopting; /* during the synchronous handshake */
 	const char *adopting_id;
 	zg_timeq_t ends;          /* of closing handshakes */
+	zg_timeq_t limits;        /* of those that max_rate holds back */
 	zg_timer_t *timer;
 	uint64_t timer_due;
 	zg_timer_t *leave;        /* while clients are being closed one after the other */
@@ -239,6 +241,11 @@ void zg_wsfront_arm_end(zg_ws_client_t *c)
 	arm(c->front, &c->front->ends, &c->end);
 }
 
+void zg_wsfront_arm_limit(zg_ws_client_t *c)
+{
+	arm(c->front, &c->front->limits, &c->limit);
+}
+
 static void ping(zg_ws_client_t *c)
 {
 	c->carrier->ping(c);
@@ -257,8 +264,12 @@ static void on_timer(void *ctx)
 			ping(ZG_CONTAINER(e, zg_ws_client_t, ping));
 	while ((e = zg_timeq_pop(&f->ends, now)))
 		zg_ws_client_kill(ZG_CONTAINER(e, zg_ws_client_t, end));
+	while ((e = zg_timeq_pop(&f->limits, now)))
+		zg_ws_client_unlimit(ZG_CONTAINER(e, zg_ws_client_t, limit));
 	f->timer_due = UINT64_MAX;
 	if ((e = zg_timeq_first(&f->ends)))
+		f->timer_due = e->due;
+	if ((e = zg_timeq_first(&f->limits)) && e->due < f->timer_due)
 		f->timer_due = e->due;
 	ZG_LIST_EACH(l, &f->w->instances)
 		if ((e = zg_timeq_first(&ZG_CONTAINER(l, zg_instance_t, link)->pings)) &&
@@ -515,6 +526,7 @@ int zg_wsfront_open(zg_worker_t *w, zg_err_t *err)
 	f->w = w;
 	f->timer_due = UINT64_MAX;
 	zg_timeq_init(&f->ends, CLOSE_MS);
+	zg_timeq_init(&f->limits, LIMIT_MS);
 	f->lws = lws_create_context(&info);
 	f->vhost = f->lws ? lws_get_vhost_by_name(f->lws, "zgate") : NULL;
 	if (!f->vhost || !(f->timer = zg_timer_add(w->loop, on_timer, f)) ||

@@ -41,6 +41,8 @@ static void received(void *ctx, zg_socket_t *s, const zg_str_t *frame, size_t fr
 	(void)s;
 	p->counts->received++;
 	matched = pubsub_deliver(p, &m);
+	if (matched)
+		pubsub_lag_note(p, &m, NULL);
 	if (h->links && pubsub_links_send(h->links, &m, &event))
 		matched = true;
 	if (!matched)
@@ -121,6 +123,7 @@ static int open_keep(struct hub *h)
 		return 0;
 	if (!h->keep && !(h->keep = pubsub_keep_new(h->p->in, h->p->counts, h->seq)))
 		return -1;
+	pubsub_keep_reload(h->keep);
 	return listen_for_keep(h);
 }
 
@@ -139,8 +142,6 @@ void pubsub_hub_reload(struct hub *h)
 	h->listening = is;
 	if (h->keep && !h->listening)
 		pubsub_keep_free(&h->keep);
-	if (h->keep)
-		pubsub_keep_reload(h->keep);
 }
 
 /* ---- what was missed ---- */

@@ -22,6 +22,7 @@ struct keep {
 	zg_map_t by_topic;
 	zg_link_t values;
 	size_t value_bytes;
+	bool has_values;
 };
 
 static const struct pubsub_conf *conf_of(const struct keep *k)
@@ -31,6 +32,8 @@ static const struct pubsub_conf *conf_of(const struct keep *k)
 
 static void count(struct keep *k)
 {
+	if (!k->counts)
+		return;
 	k->counts->kept = k->count + k->by_topic.count;
 	k->counts->kept_bytes = k->bytes + k->value_bytes;
 }
@@ -114,9 +117,9 @@ static void drop_value(struct keep *k, struct value *v)
 
 static void trim_values(struct keep *k)
 {
-	const struct pubsub_conf *c = conf_of(k);
+	uint64_t max = conf_of(k)->history_size;
 
-	while (!zg_list_empty(&k->values) && (!c->last_value || k->value_bytes > c->history_size))
+	while (!zg_list_empty(&k->values) && (!k->has_values || k->value_bytes > max))
 		drop_value(k, ZG_CONTAINER(k->values.next, struct value, link));
 }
 
@@ -146,10 +149,27 @@ static void set_value(struct keep *k, struct pubsub_event *e)
 	trim_values(k);
 }
 
+void pubsub_keep_value(struct keep *k, struct pubsub_event *e)
+{
+	set_value(k, e);
+	pubsub_event_unref(e);
+}
+
+void pubsub_keep_newer(const struct keep *k, uint64_t since,
+                       bool (*fn)(void *ctx, struct pubsub_event *e), void *ctx)
+{
+	for (const zg_link_t *l = k->values.prev; l != &k->values; l = l->prev) {
+		const struct value *v = ZG_CONTAINER(l, struct value, link);
+
+		if (v->event->m.seq <= since || !fn(ctx, v->event))
+			return;
+	}
+}
+
 void pubsub_keep_add(struct keep *k, struct pubsub_event *e)
 {
 	remember(k, e);
-	if (conf_of(k)->last_value)
+	if (k->has_values)
 		set_value(k, e);
 	pubsub_event_unref(e);
 	count(k);
@@ -245,6 +265,7 @@ struct keep *pubsub_keep_new(zg_instance_t *in, struct pubsub_counts *counts, ui
 	k->in = in;
 	k->counts = counts;
 	k->floor = head;
+	k->has_values = true;
 	k->by_topic.max = PUBSUB_TOPICS_MAX;
 	zg_list_init(&k->values);
 	return k;
@@ -268,6 +289,7 @@ void pubsub_keep_free(struct keep **handle)
 
 void pubsub_keep_reload(struct keep *k)
 {
+	k->has_values = conf_of(k)->last_value;
 	trim(k, zg_loop_now(k->in->loop));
 	trim_values(k);
 	count(k);

@@ -107,8 +107,8 @@ static void deliver(zg_instance_t *there, void *ctx)
 	if (p && b->missed > 0)
 		pubsub_tell_missed(p, b->missed);
 	for (size_t i = 0; i < b->n; i++) {
-		if (p)
-			pubsub_deliver(p, &b->event[i]->m);
+		if (p && pubsub_deliver(p, &b->event[i]->m))
+			pubsub_lag_note(p, &b->event[i]->m, b->event[i]);
 		pubsub_event_unref(b->event[i]);
 	}
 	zg_letter_return(&b->letter, b->home, taken);

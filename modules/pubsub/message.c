@@ -220,6 +220,15 @@ zg_msg_t *pubsub_gap(enum pubsub_encoding encoding, uint64_t missed, bool known)
 	return zg_ws_encode(form[encoding].type, part, 3);
 }
 
+static void append(struct delivery *d, struct pubsub_group *g)
+{
+	const struct wire *w = &d->wire[g->encoding];
+
+	zg_fanout_append(&g->fanout, w->type, w->part, w->parts);
+	if (g->fanout.burst.msg && g->fanout.burst.msg->units == 1)
+		g->first = d->m->seq;
+}
+
 static void deliver(void *ctx, void *subscriber)
 {
 	struct pubsub_group *g = *(struct pubsub_group **)subscriber;
@@ -234,8 +243,7 @@ static void deliver(void *ctx, void *subscriber)
 	if (d->wire[g->encoding].parts == 0)
 		d->p->counts->undelivered += g->fanout.count;
 	else
-		zg_fanout_append(&g->fanout, d->wire[g->encoding].type, d->wire[g->encoding].part,
-		                 d->wire[g->encoding].parts);
+		append(d, g);
 }
 
 void pubsub_forget_large(zg_buf_t *b)

@@ -34,6 +34,8 @@ static const zg_counter_t pubsub_counters[] = {
 	ZG_COUNTER(struct pubsub_counts, undelivered, "Deliveries given up for want of memory."),
 	ZG_COUNTER(struct pubsub_counts, worker_dropped,
 	           "Messages dropped on the way to a worker that did not keep up; its clients are told."),
+	ZG_COUNTER(struct pubsub_counts, conflated,
+	           "Messages that slow clients did not get as a newer one of their topic came."),
 	ZG_COUNTER(struct pubsub_counts, published, "Messages of clients given to ZeroMQ."),
 	ZG_COUNTER(struct pubsub_counts, publish_failed, "Messages of clients not published."),
 	ZG_COUNTER(struct pubsub_counts, errors, "zgate.v1 messages answered with an error."),
@@ -313,8 +315,16 @@ static void pubsub_ws_message(zg_instance_t *in, zg_ws_t *ws, zg_str_t data, boo
 
 static void pubsub_ws_writable(zg_instance_t *in, zg_ws_t *ws)
 {
+	if (!ws->ctx)
+		return;
+	pubsub_lag_catch_up(in->state, ws->ctx);
+	pubsub_resume_more(in->state, ws->ctx);
+}
+
+static void pubsub_ws_lag(zg_instance_t *in, zg_ws_t *ws, uint64_t messages)
+{
 	if (ws->ctx)
-		pubsub_resume_more(in->state, ws->ctx);
+		pubsub_lag(in->state, ws->ctx, messages);
 }
 
 static zg_msg_t *pubsub_ws_gap(zg_instance_t *in, zg_ws_t *ws, uint64_t missed)
@@ -353,6 +363,7 @@ static void pubsub_stop(zg_instance_t *in)
 	struct pubsub *p = in->state;
 
 	pubsub_hub_close(&p->hub);
+	pubsub_keep_free(&p->newest);
 	zg_trie_free(&p->trie);
 	pubsub_set_free(p, &p->offered);
 	zg_map_free(&p->topics);
@@ -401,6 +412,10 @@ static int pubsub_start(zg_instance_t *in, zg_err_t *err)
 		goto fail;
 	}
 	pubsub_offer(p, &conf->topics);
+	if (pubsub_lag_reload(p) != 0) {
+		zg_err(err, "out of memory");
+		goto fail;
+	}
 	if (!zg_instance_is_home(in) || pubsub_hub_open(p, err) == 0)
 		return 0;
 fail:
@@ -416,6 +431,8 @@ static void pubsub_reload(zg_instance_t *in)
 	if (p->hub)
 		pubsub_hub_reload(p->hub);
 	pubsub_offer(p, &p->conf->topics);
+	if (pubsub_lag_reload(p) != 0)
+		zg_error("%s: out of memory: clients that lag get nothing until the next reload", in->name);
 }
 
 const zg_module_t ZG_MODULE(pubsub) = {
@@ -440,6 +457,7 @@ const zg_module_t ZG_MODULE(pubsub) = {
 	.ws_message = pubsub_ws_message,
 	.ws_writable = pubsub_ws_writable,
 	.ws_gap = pubsub_ws_gap,
+	.ws_lag = pubsub_ws_lag,
 	.ws_close = pubsub_ws_close,
 	.reload = pubsub_reload,
 	.stop = pubsub_stop,

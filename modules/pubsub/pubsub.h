@@ -36,7 +36,7 @@ struct pubsub_conf {
 struct pubsub_counts {
 	uint64_t received, unmatched, undelivered, published, publish_failed, errors;
 	uint64_t subscriptions, clients;
-	uint64_t kept, kept_bytes, resumed, replayed, missed, worker_dropped;
+	uint64_t kept, kept_bytes, resumed, replayed, missed, worker_dropped, conflated;
 };
 
 /* In family->shared. */
@@ -104,6 +104,7 @@ struct pubsub_group {
 	zg_link_t link;               /* p->all_groups */
 	zg_fanout_t fanout;
 	uint64_t stamp;               /* of the last message it got */
+	uint64_t first;               /* number of the first message in the burst */
 	enum pubsub_encoding encoding;
 	struct pubsub_set topics;
 	/* What the trie holds as subscribers: the addresses of these pointers, so
@@ -129,6 +130,8 @@ struct pubsub_client {
 	zg_defer_t again;
 	zg_link_t publications;      /* with the hub */
 	struct poll *poll;           /* whose answer it gathers; or NULL */
+	/* overflow = conflate (lag.c): how many messages it did not take, after which */
+	uint64_t lagged, lag_after;
 };
 
 struct pubsub {
@@ -140,6 +143,7 @@ struct pubsub {
 	zg_trie_t *trie;         /* prefix -> group */
 	zg_map_t topics, groups; /* text -> topic; encoding and set -> group */
 	zg_link_t all_groups;
+	struct keep *newest;     /* of each topic; NULL: overflow is not conflate */
 	struct pubsub_set offered; /* the configured prefixes */
 	uint64_t stamp;          /* of the message being delivered */
 	uint64_t seq;            /* of the newest message that this worker knows of */
@@ -185,6 +189,8 @@ void pubsub_offer(struct pubsub *p, const zg_list_t *prefixes);
 
 /* To all clients of this worker that have its topic; whether there was one. */
 bool pubsub_deliver(struct pubsub *p, const struct pubsub_message *m);
+/* Keeps it for those that lag (conflate only); e is m, or NULL: not made yet. */
+void pubsub_lag_note(struct pubsub *p, const struct pubsub_message *m, struct pubsub_event *e);
 /* Appends it, encoded. -1: out of memory. */
 int pubsub_encode(struct pubsub *p, enum pubsub_encoding encoding, const struct pubsub_message *m,
                   zg_burst_t *to);
@@ -220,14 +226,20 @@ struct links *pubsub_hub_links(struct hub *h);
 /* ---- what the home keeps (keep.c) ---- */
 
 struct keep;
-/* head: the newest message's number. */
+/* head: the newest message's number. counts may be NULL. Keeps values until
+ * pubsub_keep_reload says otherwise. */
 struct keep *pubsub_keep_new(zg_instance_t *in, struct pubsub_counts *counts, uint64_t head);
 void pubsub_keep_free(struct keep **k);
 void pubsub_keep_reload(struct keep *k);
 /* Takes over a reference. */
 void pubsub_keep_add(struct keep *k, struct pubsub_event *e);
+void pubsub_keep_value(struct keep *k, struct pubsub_event *e);
 /* A message could not be kept: nothing up to it is. */
 void pubsub_keep_lost(struct keep *k, uint64_t seq);
+/* Calls fn for the values newer than `since`, the newest first, until it says
+ * false. */
+void pubsub_keep_newer(const struct keep *k, uint64_t since,
+                       bool (*fn)(void *ctx, struct pubsub_event *e), void *ctx);
 /* Fills in the answer; head is the newest message's number. */
 void pubsub_keep_answer(struct keep *k, uint64_t head, struct pubsub_ask *ask);
 
@@ -301,6 +313,11 @@ void pubsub_answered(struct pubsub *p, struct pubsub_ask *ask);
 void pubsub_resume_more(struct pubsub *p, struct pubsub_client *c);
 void pubsub_resume_init(struct pubsub_client *c);
 void pubsub_resume_forget(struct pubsub *p, struct pubsub_client *c);
+/* lag.c: the newest of each topic to clients that are too slow for all. */
+void pubsub_lag(struct pubsub *p, struct pubsub_client *c, uint64_t messages);
+void pubsub_lag_catch_up(struct pubsub *p, struct pubsub_client *c);
+/* -1: out of memory. */
+int pubsub_lag_reload(struct pubsub *p);
 /* n messages did not reach this worker. */
 void pubsub_tell_missed(struct pubsub *p, uint64_t n);
 
