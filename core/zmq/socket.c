@@ -23,6 +23,8 @@ static const struct kind {
 	                       .immediate = true },
 	[ZG_SOCKET_REP] = { .zmq = ZMQ_REP, .name = "REP", .wants = "REQ or DEALER" },
 	[ZG_SOCKET_PUB] = { .zmq = ZMQ_PUB, .name = "PUB", .wants = "SUB or XSUB", .mute = true },
+	/* its messages are the subscriptions of its peers */
+	[ZG_SOCKET_XPUB] = { .zmq = ZMQ_XPUB, .name = "XPUB", .wants = "SUB or XSUB" },
 	[ZG_SOCKET_SUB] = { .zmq = ZMQ_SUB, .name = "SUB", .wants = "PUB or XPUB" },
 	[ZG_SOCKET_PUSH] = { .zmq = ZMQ_PUSH, .name = "PUSH", .wants = "PULL", .immediate = true,
 	                     .mute = true },

@@ -240,11 +240,21 @@ void pubsub_want_drop(struct pubsub *p, zg_str_t topic)
 	pubsub_topic_unref(p, t);
 }
 
-static void move(struct pubsub *p, struct pubsub_client *c, struct pubsub_group *to)
+static void join(struct pubsub_group *g, struct pubsub_client *c)
 {
-	pubsub_leave(p, c);
-	zg_fanout_join(&to->fanout, c->ws);
-	c->group = to;
+	zg_fanout_join(&g->fanout, c->ws);
+	for (size_t i = 0; i < g->topics.n; i++)
+		g->topics.item[i]->clients++;
+	c->group = g;
+}
+
+/* Flushes: what was received for the old topics goes first. */
+static void part(struct pubsub_group *g, struct pubsub_client *c)
+{
+	c->group = NULL;
+	zg_fanout_leave(&g->fanout, c->ws);
+	for (size_t i = 0; i < g->topics.n; i++)
+		g->topics.item[i]->clients--;
 }
 
 int pubsub_settle(struct pubsub *p, struct pubsub_client *c)
@@ -256,13 +266,14 @@ int pubsub_settle(struct pubsub *p, struct pubsub_client *c)
 
 	to = k.n > 0 ? zg_map_get(&p->groups, k) : NULL;
 	if (!to && was && was->fanout.count == 1) {
+		part(was, c);
 		rc = refit(p, was);
-		/* leaving flushes: what was received for the old topics goes first */
-		zg_fanout_leave(&was->fanout, c->ws);
-		zg_fanout_join(&was->fanout, c->ws);
+		join(was, c);
 	} else if (to || (to = group_new(p, c->encoding))) {
-		if (to != was)
-			move(p, c, to);
+		if (to != was) {
+			pubsub_leave(p, c);
+			join(to, c);
+		}
 	} else {
 		rc = -1;
 	}
@@ -276,8 +287,7 @@ void pubsub_leave(struct pubsub *p, struct pubsub_client *c)
 
 	if (!g)
 		return;
-	c->group = NULL;
-	zg_fanout_leave(&g->fanout, c->ws);
+	part(g, c);
 	if (g->fanout.count == 0)
 		group_free(p, g);
 }

@@ -13,6 +13,8 @@ struct hub {
 	struct links *links;    /* NULL: there is one worker */
 	struct keep *keep;      /* NULL: nothing is kept */
 	char **listening;       /* prefixes that are wanted for it; NULL-terminated */
+	zg_trie_t *listeners;   /* at pub; NULL: publish_required is not set */
+	bool too_many;          /* to know them all */
 	zg_buf_t joined;
 };
 
@@ -159,14 +161,58 @@ void pubsub_hub_answer(struct hub *h, struct pubsub_ask *ask)
 
 /* ---- to ZeroMQ ---- */
 
+static bool may_publish(const struct pubsub *p, zg_str_t topic)
+{
+	const zg_list_t *list = &p->conf->publish_topics;
+
+	for (size_t i = 0; i < list->count; i++)
+		if (zg_str_starts(topic, zg_str(list->item[i])))
+			return true;
+	return list->count == 0;
+}
+
+static void found(void *ctx, void *subscriber)
+{
+	(void)subscriber;
+	*(bool *)ctx = true;
+}
+
+static bool has_listener(const struct hub *h, zg_str_t first_frame)
+{
+	bool is = h->too_many;
+
+	zg_trie_match(h->listeners, first_frame, found, &is);
+	return is;
+}
+
+/* A peer of pub (an XPUB) has subscribed or unsubscribed. */
+static void on_listener(void *ctx, zg_socket_t *s, const zg_str_t *frame, size_t frames)
+{
+	struct hub *h = ctx;
+	zg_str_t prefix;
+
+	(void)s;
+	if (frames != 1 || frame[0].n == 0)
+		return;
+	prefix = zg_str_n(frame[0].p + 1, frame[0].n - 1);
+	if (frame[0].p[0] == 0)
+		zg_trie_remove(h->listeners, prefix, h);
+	else if (frame[0].p[0] == 1 && zg_trie_add(h->listeners, prefix, h) < 0)
+		h->too_many = true; /* from now on somebody is taken to listen */
+}
+
 static int send_frames(struct hub *h, const zg_str_t *frame, size_t frames)
 {
-	int rc = zg_socket_send(h->pub, frame, frames);
+	struct pubsub_counts *counts = h->p->counts;
+	int rc = -1;
 
-	if (rc == 0)
-		h->p->counts->published++;
+	if (!may_publish(h->p, frame[0]))
+		errno = EACCES;
+	else if (h->listeners && !has_listener(h, frame[0]))
+		errno = EHOSTUNREACH;
 	else
-		h->p->counts->publish_failed++;
+		rc = zg_socket_send(h->pub, frame, frames);
+	*(rc == 0 ? &counts->published : &counts->publish_failed) += 1;
 	return rc;
 }
 
@@ -213,8 +259,11 @@ static int open_sockets(struct hub *h, zg_err_t *err)
 		return -1;
 	if (conf->pub.count == 0)
 		return 0;
+	if (conf->publish_required && !(h->listeners = zg_trie_new(PUBSUB_TOPICS_MAX)))
+		return zg_err(err, "out of memory");
 	h->pub = zg_socket_open(in, &(zg_socket_options_t){
-		.name = "pub", .type = ZG_SOCKET_PUB, .endpoint = conf->pub.item,
+		.name = "pub", .type = h->listeners ? ZG_SOCKET_XPUB : ZG_SOCKET_PUB,
+		.message = h->listeners ? on_listener : NULL, .endpoint = conf->pub.item,
 		.endpoints = conf->pub.count, .ctx = h,
 	}, err);
 	return h->pub ? 0 : -1;
@@ -250,6 +299,7 @@ void pubsub_hub_close(struct hub **handle)
 	pubsub_links_free(&h->links);
 	pubsub_keep_free(&h->keep);
 	zg_map_free(&h->upstream);
+	zg_trie_free(&h->listeners);
 	zg_buf_free(&h->joined);
 	free(h);
 }

@@ -297,6 +297,8 @@ static void publication_back(zg_instance_t *there, void *ctx)
 		zg_list_remove(&pub->link);
 		if (pub->answer)
 			pubsub_v1_published(p, pub->client, pub->id, pub->rc);
+		else if (pub->rc == EACCES)
+			zg_ws_close(pub->client->ws, 1008, pubsub_why_not(EACCES));
 	}
 	free(pub->id);
 	free(pub);

@@ -8,6 +8,7 @@
 #define WAIT_MAX_MS 300000
 
 struct poll {
+	struct pubsub_waiting waiting;
 	struct pubsub *p;
 	zg_request_t *req;
 	zg_ws_t *ws;      /* gathers the answer */
@@ -25,6 +26,11 @@ static void poll_free(struct poll *poll)
 	if (ws->ctx)
 		((struct pubsub_client *)ws->ctx)->poll = NULL;
 	zg_collect_close(ws);
+}
+
+static void cancel(struct pubsub_waiting *w)
+{
+	poll_free((struct poll *)w);
 }
 
 void pubsub_poll_lost(struct poll *poll)
@@ -142,6 +148,7 @@ void pubsub_poll(struct pubsub *p, zg_request_t *req)
 		refuse(req, 503, "The gateway is out of memory.");
 		return;
 	}
+	poll->waiting.cancel = cancel;
 	poll->p = p;
 	poll->req = req;
 	req->ctx = poll;
@@ -154,11 +161,4 @@ void pubsub_poll(struct pubsub *p, zg_request_t *req)
 	if (poll->ws->ctx)
 		((struct pubsub_client *)poll->ws->ctx)->poll = poll;
 	zg_timer_set(poll->timer, ms);
-}
-
-void pubsub_poll_cancel(struct pubsub *p, zg_request_t *req)
-{
-	(void)p;
-	if (req->ctx)
-		poll_free(req->ctx);
 }

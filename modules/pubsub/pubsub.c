@@ -1,5 +1,6 @@
 /* The module: directives, HTTP, WebSockets coming and going. */
 #include "pubsub.h"
+#include <errno.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <sys/random.h>
@@ -17,6 +18,10 @@ static const zg_directive_t pubsub_directives[] = {
 	        .doc = "Prefixes of the topics that clients may subscribe to; unset: all."),
 	ZG_ENUM(struct pubsub_conf, framing, .def = "single", .choices = framings,
 	        .doc = "What is published: one frame \"TOPIC DATA\" (single), or two (multipart)."),
+	ZG_LIST(struct pubsub_conf, publish_topics,
+	        .doc = "Prefixes of the topics that clients may publish to; unset: all."),
+	ZG_BOOL(struct pubsub_conf, publish_required, .def = "no", .fixed = true,
+	        .doc = "Whether publishing fails (503) if nobody subscribes to the topic at pub."),
 	ZG_STRING(struct pubsub_conf, history, .def = "0",
 	          .doc = "Messages kept for clients that resume: the newest N, or those of a time such "
 	                 "as 5m; what topics names is then subscribed to all the time."),
@@ -62,14 +67,22 @@ static void check_history(zg_check_t *check, struct pubsub_conf *conf)
 		               "nor a time; write 1000 or 5m", conf->history);
 }
 
+static void check_topics(zg_check_t *check, const char *directive, const zg_list_t *list)
+{
+	for (size_t i = 0; i < list->count; i++)
+		if (strlen(list->item[i]) > PUBSUB_TOPIC_MAX)
+			zg_check_error(check, directive, "a topic is longer than %d bytes", PUBSUB_TOPIC_MAX);
+}
+
 static void pubsub_check(zg_check_t *check, void *ctx)
 {
 	struct pubsub_conf *conf = ctx;
 
-	for (size_t i = 0; i < conf->topics.count; i++)
-		if (strlen(conf->topics.item[i]) > PUBSUB_TOPIC_MAX)
-			zg_check_error(check, "topics", "a topic is longer than %d bytes",
-			               PUBSUB_TOPIC_MAX);
+	check_topics(check, "topics", &conf->topics);
+	check_topics(check, "publish_topics", &conf->publish_topics);
+	if (conf->pub.count == 0 && (conf->publish_topics.count > 0 || conf->publish_required))
+		zg_check_error(check, conf->publish_required ? "publish_required" : "publish_topics",
+		               "is of no use without `pub`");
 	check_history(check, conf);
 }
 
@@ -88,6 +101,17 @@ static void explain(const zg_instance_t *in, zg_request_t *req)
 	                   ZG_STR_ARG(in->location->path));
 }
 
+const char *pubsub_why_not(int why)
+{
+	switch (why) {
+	case EACCES: return "this location does not let clients publish to that topic";
+	case EHOSTUNREACH: return "nobody subscribes to that topic at pub; nothing was published";
+	case EMSGSIZE: return "the message is larger than this location lets through";
+	case ENOMEM: return "the gateway is out of memory";
+	default: return "ZeroMQ took nothing more for pub; nothing was published, try again later";
+	}
+}
+
 static void pubsub_request(zg_instance_t *in, zg_request_t *req)
 {
 	struct pubsub *p = in->state;
@@ -97,6 +121,10 @@ static void pubsub_request(zg_instance_t *in, zg_request_t *req)
 
 	if (req->method == ZG_GET && zg_request_params(req, "wait") > 0) {
 		pubsub_poll(p, req);
+		return;
+	}
+	if (req->method == ZG_GET && zg_request_params(req, "presence") > 0) {
+		pubsub_presence(p, req);
 		return;
 	}
 	if (req->method & (ZG_GET | ZG_HEAD)) {
@@ -122,13 +150,16 @@ static void pubsub_request(zg_instance_t *in, zg_request_t *req)
 	else if (pubsub_hub_publish(p->hub, zg_str_n(name, (size_t)n), req->body) == 0)
 		zg_request_reply(req, 202, "application/json", "{\"published\":true}\n", 19);
 	else
-		zg_request_problem(req, 503, "ZeroMQ took nothing more for pub; nothing was published, "
-		                   "send it again later.");
+		zg_request_problem(req, errno == EACCES ? 403 : 503, "%s.", pubsub_why_not(errno));
 }
 
 static void pubsub_cancel(zg_instance_t *in, zg_request_t *req)
 {
-	pubsub_poll_cancel(in->state, req);
+	struct pubsub_waiting *w = req->ctx;
+
+	(void)in;
+	if (w)
+		w->cancel(w);
 }
 
 /* ---- WebSockets and streams ---- */
@@ -307,9 +338,9 @@ static void pubsub_ws_message(zg_instance_t *in, zg_ws_t *ws, zg_str_t data, boo
 		return;
 	if (c->encoding == PUBSUB_V1)
 		pubsub_v1_message(p, c, data, text);
-	else if (p->publishes)
-		pubsub_publish(p, c, ZG_STR_NONE, data, NULL);
-	else
+	else if (p->publishes && pubsub_publish(p, c, ZG_STR_NONE, data, NULL) < 0 && errno == EACCES)
+		zg_ws_close(ws, 1008, pubsub_why_not(EACCES));
+	else if (!p->publishes)
 		zg_ws_close(ws, 1008, "this location does not publish: no pub");
 }
 
@@ -346,6 +377,7 @@ static void pubsub_ws_close(zg_instance_t *in, zg_ws_t *ws)
 	if (c->poll)
 		pubsub_poll_lost(c->poll);
 	pubsub_resume_forget(p, c);
+	pubsub_unwatch_all(p, c);
 	pubsub_leave(p, c);
 	ZG_LIST_EACH(l, &c->publications) {
 		ZG_CONTAINER(l, struct pubsub_publication, link)->client = NULL;
@@ -364,6 +396,7 @@ static void pubsub_stop(zg_instance_t *in)
 
 	pubsub_hub_close(&p->hub);
 	pubsub_keep_free(&p->newest);
+	zg_timer_remove(&p->look_around);
 	zg_trie_free(&p->trie);
 	pubsub_set_free(p, &p->offered);
 	zg_map_free(&p->topics);
@@ -400,6 +433,7 @@ static int pubsub_start(zg_instance_t *in, zg_err_t *err)
 	p->counts = in->counts;
 	p->publishes = conf->pub.count > 0;
 	zg_list_init(&p->all_groups);
+	zg_list_init(&p->watches);
 	make_epoch(in->shared);
 	/* bounded by what the sockets and the front let in; this is for arithmetic */
 	p->json = p->sse = p->joined = p->out = ZG_BUF((size_t)1 << 30);

@@ -17,6 +17,7 @@
 #define PUBSUB_RAW_MAX      256    /* topics of one client: in a query, */
 #define PUBSUB_V1_MAX       4096   /* over zgate.v1 */
 #define PUBSUB_SHARED_MAX   256    /* a client with more topics shares its group with nobody */
+#define PUBSUB_WATCH_MAX    64     /* topics whose presence one client watches */
 #define PUBSUB_FRAMES_MAX   64     /* the most that a ZeroMQ socket of the gateway delivers */
 #define PUBSUB_CURSOR_SIZE  40     /* "EPOCH-SEQUENCE" and a NUL */
 
@@ -26,6 +27,8 @@ struct pubsub_conf {
 	zg_endpoints_t sub, pub;
 	zg_list_t topics;
 	int framing;
+	zg_list_t publish_topics;
+	bool publish_required;
 	const char *history;
 	bool last_value;
 	uint64_t history_size;
@@ -79,6 +82,7 @@ int pubsub_cursor_parse(const zg_instance_t *in, zg_str_t text, uint64_t *seq, b
 struct pubsub_topic {
 	size_t refs;     /* sets and asks that have it */
 	size_t wanted;   /* of these, for how many the hub has to send it */
+	size_t clients;  /* that receive it */
 	size_t len;
 	char text[];
 };
@@ -129,6 +133,7 @@ struct pubsub_client {
 	uint64_t since;
 	zg_defer_t again;
 	zg_link_t publications;      /* with the hub */
+	unsigned watches;            /* of presence */
 	struct poll *poll;           /* whose answer it gathers; or NULL */
 	/* overflow = conflate (lag.c): how many messages it did not take, after which */
 	uint64_t lagged, lag_after;
@@ -143,6 +148,8 @@ struct pubsub {
 	zg_trie_t *trie;         /* prefix -> group */
 	zg_map_t topics, groups; /* text -> topic; encoding and set -> group */
 	zg_link_t all_groups;
+	zg_link_t watches;       /* of presence */
+	zg_timer_t *look_around; /* while there are any; made when first needed */
 	struct keep *newest;     /* of each topic; NULL: overflow is not conflate */
 	struct pubsub_set offered; /* the configured prefixes */
 	uint64_t stamp;          /* of the message being delivered */
@@ -214,8 +221,9 @@ int pubsub_hub_open(struct pubsub *p, zg_err_t *err);
 void pubsub_hub_close(struct hub **h);
 /* history and last_value have changed. */
 void pubsub_hub_reload(struct hub *h);
-/* 0, or -1 and errno ENOMEM, or EAGAIN: ZeroMQ takes no more. topic.p NULL: data
- * as it is, else by the configured framing. */
+/* 0, or -1 and errno: EACCES (not in publish_topics), EHOSTUNREACH (nobody
+ * subscribes, and publish_required), EAGAIN (ZeroMQ takes no more), ENOMEM.
+ * topic.p NULL: data as it is, else by the configured framing. */
 int pubsub_hub_publish(struct hub *h, zg_str_t topic, zg_str_t data);
 /* A worker wants a prefix, or no longer. 0, or -1 and errno. */
 int pubsub_hub_add(struct hub *h, zg_str_t prefix);
@@ -334,12 +342,30 @@ void pubsub_v1_message(struct pubsub *p, struct pubsub_client *c, zg_str_t data,
 /* The client has joined. why: errno, 0: it worked. */
 void pubsub_v1_joined(struct pubsub *p, struct pubsub_client *c, int why);
 void pubsub_v1_published(struct pubsub *p, struct pubsub_client *c, const char *id, int why);
+void pubsub_v1_presence(struct pubsub *p, struct pubsub_client *c, zg_str_t topic, size_t n,
+                        const char *id);
 
-/* poll.c: a GET that waits for messages; at home. */
+/* ---- requests that wait; at home ---- */
+
+/* What req->ctx of a request points to while it waits. */
+struct pubsub_waiting {
+	void (*cancel)(struct pubsub_waiting *w); /* the request is forgotten */
+};
+
+/* poll.c: a GET that waits for messages. */
 void pubsub_poll(struct pubsub *p, zg_request_t *req);
-void pubsub_poll_cancel(struct pubsub *p, zg_request_t *req);
+/* What gathers its answer is being closed. */
 void pubsub_poll_lost(struct poll *poll);
+/* presence.c: who has which topic. */
+void pubsub_presence(struct pubsub *p, zg_request_t *req);
+/* The client is told how many have the topic, now (with id) and when it changes.
+ * -1: errno ENOSPC or ENOMEM. */
+int pubsub_watch(struct pubsub *p, struct pubsub_client *c, zg_str_t topic, const char *id);
+void pubsub_unwatch(struct pubsub *p, struct pubsub_client *c, zg_str_t topic);
+void pubsub_unwatch_all(struct pubsub *p, struct pubsub_client *c);
 /* What the query asks for (pubsub.c). -1: the answer is in no. */
+/* What such an errno means, as a sentence without its period. */
+const char *pubsub_why_not(int why);
 int pubsub_check_query(struct pubsub *p, const zg_request_t *req, zg_refusal_t *no);
 
 #endif

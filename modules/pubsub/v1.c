@@ -231,7 +231,7 @@ void pubsub_v1_published(struct pubsub *p, struct pubsub_client *c, const char *
 	if (why == 0)
 		answer(p, c, "published", ZG_STR_NONE, id, NULL);
 	else
-		fail(p, c, id, "unavailable", "publishing is not possible now; try again");
+		fail(p, c, id, why == EACCES ? "forbidden" : "unavailable", pubsub_why_not(why));
 }
 
 static void on_publish(struct pubsub *p, struct pubsub_client *c, const struct message *m)
@@ -253,6 +253,43 @@ static void on_ping(struct pubsub *p, struct pubsub_client *c, const struct mess
 	answer(p, c, "pong", ZG_STR_NONE, m->id, NULL);
 }
 
+void pubsub_v1_presence(struct pubsub *p, struct pubsub_client *c, zg_str_t topic, size_t n,
+                        const char *id)
+{
+	zg_buf_t *b = &p->out;
+
+	zg_buf_clear(b);
+	if (zg_buf_printf(b, "{\"op\":\"presence\"") == 0 && add_text(b, "topic", topic) == 0 &&
+	    zg_buf_printf(b, ",\"subscribers\":%zu", n) == 0 && add_id(b, id) == 0)
+		send_out(p, c);
+}
+
+static void on_presence(struct pubsub *p, struct pubsub_client *c, const struct message *m)
+{
+	zg_str_t topic;
+
+	if (!get_topic(p, c, m, &topic))
+		return;
+	if (!pubsub_allowed(p, topic))
+		fail(p, c, m->id, "forbidden", "this location does not offer that topic");
+	else if (pubsub_watch(p, c, topic, m->id) == 0)
+		c->errors = 0; /* the counts follow */
+	else if (errno == ENOSPC)
+		fail(p, c, m->id, "too_many", "you watch the presence of too many topics");
+	else
+		fail(p, c, m->id, "unavailable", "the gateway is out of memory");
+}
+
+static void on_presence_end(struct pubsub *p, struct pubsub_client *c, const struct message *m)
+{
+	zg_str_t topic;
+
+	if (!get_topic(p, c, m, &topic))
+		return;
+	pubsub_unwatch(p, c, topic);
+	answer(p, c, "presence_end", topic, m->id, NULL);
+}
+
 static const struct {
 	const char *op;
 	void (*fn)(struct pubsub *p, struct pubsub_client *c, const struct message *m);
@@ -260,6 +297,8 @@ static const struct {
 	{ "subscribe", on_subscribe },
 	{ "unsubscribe", on_unsubscribe },
 	{ "publish", on_publish },
+	{ "presence", on_presence },
+	{ "presence_end", on_presence_end },
 	{ "ping", on_ping },
 };
 
@@ -284,7 +323,8 @@ static void handle(struct pubsub *p, struct pubsub_client *c, json_t *json)
 	if (!json_is_string(op))
 		fail(p, c, m.id, "bad_request", "the message is no object with a string \"op\"");
 	else if (!m.fn)
-		fail(p, c, m.id, "unknown_op", "\"op\" is none of subscribe, unsubscribe, publish, ping");
+		fail(p, c, m.id, "unknown_op", "\"op\" is none of subscribe, unsubscribe, publish, "
+		                                  "presence, presence_end, ping");
 	else
 		m.fn(p, c, &m);
 	free((void *)(uintptr_t)m.id);
