@@ -174,11 +174,15 @@ static const char *type_name(zg_type_t type)
 
 int zg_directive_type(const zg_directive_t *row, zg_buf_t *out)
 {
-	if (row->type != ZG_TYPE_ENUM)
-		return zg_buf_printf(out, "%s%s%s", type_name(row->type), row->choices ? "|" : "",
-		                     row->choices ? row->choices[0] : "");
-	for (size_t i = 0; row->choices[i]; i++)
-		if (zg_buf_printf(out, "%s%s", i ? "|" : "", row->choices[i]) < 0)
+	const char *mark = "";
+
+	if (row->type != ZG_TYPE_ENUM) {
+		if (zg_buf_printf(out, "%s", type_name(row->type)) < 0)
+			return -1;
+		mark = "|";
+	}
+	for (size_t i = 0; row->choices && row->choices[i]; i++, mark = "|")
+		if (zg_buf_printf(out, "%s%s", mark, row->choices[i]) < 0)
 			return -1;
 	return 0;
 }

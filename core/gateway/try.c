@@ -4,11 +4,9 @@
 #include "gateway/holder.h"
 #include <errno.h>
 #include <fcntl.h>
-#include <grp.h>
 #include <ifaddrs.h>
 #include <netdb.h>
 #include <netinet/in.h>
-#include <pwd.h>
 #include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -337,6 +335,15 @@ static void try_folder(struct attempt *t, const char *path)
 		fail(t, "cannot read %s: %s", path, strerror(errno));
 }
 
+/* stderr, where a path could stand */
+static bool is_word(const zg_directive_t *row, const char *value)
+{
+	for (size_t i = 0; row->choices && row->choices[i]; i++)
+		if (strcmp(row->choices[i], value) == 0)
+			return true;
+	return false;
+}
+
 static void try_row(struct attempt *t)
 {
 	const void *at = (const char *)t->of + t->row->offset;
@@ -347,7 +354,7 @@ static void try_row(struct attempt *t)
 	if (t->row->type == ZG_TYPE_SOCKET)
 		for (; t->item < e->count; t->item++)
 			try_endpoint(t, &e->item[t->item]);
-	else if (t->row->type == ZG_TYPE_PATH && *text)
+	else if (t->row->type == ZG_TYPE_PATH && *text && !is_word(t->row, *text))
 		(t->of == &t->conf->gateway ? try_file : try_folder)(t, *text);
 }
 
@@ -358,24 +365,16 @@ static void try_rows(struct attempt *t, const zg_directive_t *rows, const void *
 		try_row(t);
 }
 
-/* What the core knows of rows whose type says nothing. */
 static void try_gateway(struct attempt *t)
 {
-	const zg_gateway_t *g = &t->conf->gateway;
-	const zg_directive_t *row = zg_conf_gateway_rows;
+	const zg_list_t *listen = &t->conf->gateway.listen;
 
 	snprintf(t->section, sizeof t->section, "gateway");
-	try_rows(t, row, g);
-	for (t->row = row; t->row->name; t->row++) {
-		t->item = 0;
-		if (t->row->offset == offsetof(zg_gateway_t, listen))
-			for (; t->item < g->listen.count; t->item++)
-				try_listen(t, g->listen.item[t->item]);
-		else if (t->row->offset == offsetof(zg_gateway_t, user) && g->user && !getpwnam(g->user))
-			fail(t, "there is no user \"%s\"", g->user);
-		else if (t->row->offset == offsetof(zg_gateway_t, group) && g->group && !getgrnam(g->group))
-			fail(t, "there is no group \"%s\"", g->group);
-	}
+	try_rows(t, zg_conf_gateway_rows, &t->conf->gateway);
+	for (t->row = zg_conf_gateway_rows; t->row->offset != offsetof(zg_gateway_t, listen); t->row++)
+		;
+	for (t->item = 0; t->item < listen->count; t->item++)
+		try_listen(t, listen->item[t->item]);
 }
 
 /* The process that the configuration's own pid file names, if it lives. */
