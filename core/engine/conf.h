@@ -89,6 +89,8 @@ int zg_conf_print(const zg_conf_t *conf, zg_buf_t *out);
  * "location", or all (NULL). -1: no such module. */
 int zg_conf_list(const zg_modules_t *modules, const char *which, zg_buf_t *out);
 
+/* What a counter's value is, in words: "now", "since the start". */
+const char *zg_conf_counter_kind(const zg_counter_t *row);
 /* Where a value stands, for a sentence about it: "conf/gateway.ini:12", "-g", or
  * for a default the file alone, into out; returns out. of: the struct that the
  * row fills; item: which of the values, where the row takes several. */

@@ -79,6 +79,11 @@ static int list_rows(const zg_directive_t *rows, zg_buf_t *out)
 	return 0;
 }
 
+const char *zg_conf_counter_kind(const zg_counter_t *row)
+{
+	return row->kind == ZG_KIND_GAUGE ? "now" : "since the start";
+}
+
 static int list_counters(const zg_counter_t *rows, zg_buf_t *out)
 {
 	if (!rows || !rows->name)
@@ -86,8 +91,7 @@ static int list_counters(const zg_counter_t *rows, zg_buf_t *out)
 	if (zg_buf_printf(out, "\n  counts, as /status shows them:\n") < 0)
 		return -1;
 	for (; rows->name; rows++)
-		if (zg_buf_printf(out, "  %-16s   %s\n", rows->name,
-		                  rows->kind == ZG_KIND_GAUGE ? "now" : "since the start") < 0 ||
+		if (zg_buf_printf(out, "  %-16s   %s\n", rows->name, zg_conf_counter_kind(rows)) < 0 ||
 		    list_doc(rows->doc, out) < 0)
 			return -1;
 	return 0;

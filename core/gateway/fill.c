@@ -116,18 +116,13 @@ static void put_rows(zg_buf_t *out, const zg_directive_t *rows, const char *agai
 
 static void put_counters(zg_buf_t *out, const zg_counter_t *rows)
 {
-	static const char *const kinds[] = {
-		[ZG_KIND_COUNTER] = "since the start", [ZG_KIND_GAUGE] = "now",
-		[ZG_KIND_HISTOGRAM] = "a histogram",
-	};
-
 	if (!rows || !rows->name)
 		return;
 	begin_list(out);
 	for (; rows->name; rows++) {
 		zg_buf_printf(out, ".It Va");
 		put_argument(out, zg_str(rows->name));
-		zg_buf_printf(out, " Pq %s\n", kinds[rows->kind]);
+		zg_buf_printf(out, " Pq %s\n", zg_conf_counter_kind(rows));
 		put_doc(out, rows->doc);
 	}
 	end_list(out);

@@ -283,11 +283,23 @@ def test_every_row_stands_in_the_manual(installed):
         wanted = f"{sentence} {bounds[0].upper()}{bounds[1:]}." if bounds else sentence
         at = [i for i, line in enumerate(text) if line == f"{name} = {kind}"]
         assert any(wanted in text[i + 1].replace("  ", " ") for i in at), (name, kind, wanted)
-    counters = re.findall(r"(?m)^  (\w+) +(?:now|since the start)\n((?:      .*\n)+)", listed)
+    counters = re.findall(r"(?m)^  (\w+) {2,}(\w[\w ]*)\n((?:      .*\n)+)", listed)
     assert len(counters) > 20
-    for name, doc in counters:
-        at = [i for i, line in enumerate(text) if re.fullmatch(rf"{name} \(.*\)", line)]
+    for name, kind, doc in counters:
+        at = [i for i, line in enumerate(text) if line == f"{name} ({kind})"]
         assert any(" ".join(doc.split()) in text[i + 1] for i in at), name
+
+
+@needs_mandoc
+def test_what_status_counts_stands_in_the_manual(gateway, installed):
+    """Also what the process counts."""
+    text = rendered(pages(installed)[1])
+    status = gateway("[location /a]\nbridge = pubsub\nsub = bind tcp://127.0.0.1:*\n").status()
+    names = {name for at in status["locations"] for name in at["counters"]}
+    names |= set(status["worker"])
+    assert len(names) > 30
+    for name in names:
+        assert any(re.fullmatch(rf"{name} \([\w ]+\)", line) for line in text), name
 
 
 @needs_mandoc

@@ -62,6 +62,32 @@ pull = bind ipc://{path}
     assert "good" not in r.stdout
 
 
+def test_ipv6_and_interfaces(tried):
+    with socket.socket(socket.AF_INET6) as v6, socket.socket() as v4:
+        v6.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+        v6.bind(("::1", 0))
+        v4.bind(("127.0.0.1", 0))
+        for s in v6, v4:
+            s.listen()
+        first, second = v6.getsockname()[1], v4.getsockname()[1]
+        r = tried(f"""\
+[gateway]
+listen = [::1]:{first}, [::1]:{second}
+
+[location /]
+bridge = pipeline
+push = bind tcp://lo:{second}
+pull = bind tcp://*:{second}
+""")
+    assert r.returncode == 1
+    lines = sorted(r.stderr.splitlines())
+    assert len(lines) == 3, r
+    for line, (number, address) in zip(lines, [(2, f"[::1]:{first}"), (6, f"tcp://lo:{second}")]):
+        assert re.match(rf"{re.escape(r.file)}:{number}: \[.*\] \w+: cannot bind {re.escape(address)}: address already "
+                        rf"in use by \S+, pid {os.getpid()}; ", line), line
+    assert f":7: [location /] pull: cannot bind tcp://*:{second}: this configuration binds it already, at" in lines[2]
+
+
 def test_what_no_machine_can_bind(tried, tmp_path):
     port = free_port()
     plain = tmp_path / "plain"
