@@ -169,6 +169,15 @@ zg_conf_t *zg_conf_load(const zg_conf_options_t *options)
 	return l.conf;
 }
 
+const char *zg_conf_origin(const zg_conf_t *conf, const zg_directive_t *row, const void *of,
+                           size_t item, char out[512])
+{
+	for (const zg_origin_t *o = conf->origins; o; o = o->next)
+		if (o->row == row && o->of == of && item >= o->from && item < o->to)
+			return zg_conf_place(o->file, o->line, out);
+	return zg_conf_place(conf->file ? conf->file : ZG_CONF_SET, 0, out);
+}
+
 unsigned zg_conf_workers(const zg_conf_t *conf)
 {
 	cpu_set_t set;

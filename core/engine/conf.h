@@ -64,6 +64,7 @@ typedef struct zg_conf {
 	const char *prefix, *file;
 	zg_modules_t *modules;
 	zg_pool_t *pool;
+	struct zg_origin *origins; /* where each value stands (zg_conf_origin) */
 } zg_conf_t;
 
 /* How many workers run: `workers`, or for auto the processors this process may
@@ -87,6 +88,14 @@ int zg_conf_print(const zg_conf_t *conf, zg_buf_t *out);
 /* Every directive with type, default, bounds and help; of one module, or "gateway",
  * "location", or all (NULL). -1: no such module. */
 int zg_conf_list(const zg_modules_t *modules, const char *which, zg_buf_t *out);
+
+/* What a counter's value is, in words: "now", "since the start". */
+const char *zg_conf_counter_kind(const zg_counter_t *row);
+/* Where a value stands, for a sentence about it: "conf/gateway.ini:12", "-g", or
+ * for a default the file alone, into out; returns out. of: the struct that the
+ * row fills; item: which of the values, where the row takes several. */
+const char *zg_conf_origin(const zg_conf_t *conf, const zg_directive_t *row, const void *of,
+                           size_t item, char out[512]);
 
 extern const zg_directive_t zg_conf_gateway_rows[], zg_conf_location_rows[];
 

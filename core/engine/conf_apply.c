@@ -139,6 +139,20 @@ static size_t items(const zg_directive_t *row, const void *conf)
 	return row->type == ZG_TYPE_SOCKET ? ((const zg_endpoints_t *)at)->count : 0;
 }
 
+static void keep_origin(zg_load_t *l, const zg_ini_entry_t *e, const zg_directive_t *row,
+                        const void *conf, size_t from)
+{
+	zg_origin_t *o = zg_pool_alloc(l->conf->pool, sizeof(*o));
+	size_t to = items(row, conf);
+
+	if (!o) {
+		zg_conf_no_memory(l);
+		return;
+	}
+	*o = (zg_origin_t){ l->conf->origins, row, conf, from, to ? to : 1, e->file, e->line };
+	l->conf->origins = o;
+}
+
 static void apply_entry(zg_load_t *l, zg_part_t *part, const zg_ini_entry_t *e, zg_str_t *verb)
 {
 	struct table t[2];
@@ -166,6 +180,7 @@ static void apply_entry(zg_load_t *l, zg_part_t *part, const zg_ini_entry_t *e, 
 	if (zg_directive_set(row, conf, text, l->options->prefix, l->conf->pool, &err) < 0)
 		zg_conf_error_at(l, part, e, "%s", err.text);
 	zg_conf_check_value(l, part, e, row, conf, before);
+	keep_origin(l, e, row, conf, before);
 }
 
 static const char *example(const zg_directive_t *row)

@@ -29,6 +29,16 @@ typedef struct zg_bound {
 	const zg_ini_entry_t *entry;
 } zg_bound_t;
 
+/* Where an entry's values stand; kept with the configuration. */
+typedef struct zg_origin {
+	struct zg_origin *next;
+	const zg_directive_t *row;
+	const void *of;
+	size_t from, to; /* items */
+	const char *file;
+	unsigned line;
+} zg_origin_t;
+
 typedef struct zg_load {
 	const zg_conf_options_t *options;
 	zg_conf_t *conf;

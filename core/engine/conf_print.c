@@ -57,48 +57,18 @@ static int list_doc(const char *doc, zg_buf_t *out)
 	return zg_buf_printf(out, "\n");
 }
 
-static int list_type(const zg_directive_t *row, zg_buf_t *out)
-{
-	if (row->type != ZG_TYPE_ENUM)
-		return zg_buf_printf(out, "%s%s%s", zg_directive_type_name(row->type),
-		                     row->choices ? "|" : "", row->choices ? row->choices[0] : "");
-	for (size_t i = 0; row->choices[i]; i++)
-		if (zg_buf_printf(out, "%s%s", i ? "|" : "", row->choices[i]) < 0)
-			return -1;
-	return 0;
-}
-
 /* "  timeout = time    (default 30s, 1ms to 1h)" and its sentence below. */
 static int list_row(const zg_directive_t *row, zg_buf_t *out)
 {
-	const char *mark = "  (";
+	zg_buf_t bounds = ZG_BUF(1024);
+	bool done = zg_directive_bounds(row, &bounds) == 0 &&
+	            zg_buf_printf(out, "  %-16s = ", row->name) == 0 &&
+	            zg_directive_type(row, out) == 0 &&
+	            (!bounds.len || zg_buf_printf(out, "  (%.*s)", ZG_STR_ARG(zg_buf_str(&bounds))) == 0) &&
+	            zg_buf_printf(out, "\n") == 0 && list_doc(row->doc, out) == 0;
 
-	if (zg_buf_printf(out, "  %-16s = ", row->name) < 0 || list_type(row, out) < 0)
-		return -1;
-#define ADD(...)                                                                           \
-	do {                                                                               \
-		if (zg_buf_printf(out, "%s", mark) < 0 || zg_buf_printf(out, __VA_ARGS__) < 0) \
-			return -1;                                                         \
-		mark = ", ";                                                               \
-	} while (0)
-	if (row->required)
-		ADD("required");
-	if (row->def)
-		ADD("default %s", row->def);
-	if (row->min && row->max && strcmp(row->min, row->max))
-		ADD("%s to %s", row->min, row->max);
-	else if (row->min && row->max)
-		ADD("nothing else");
-	else if (row->min)
-		ADD("from %s", row->min);
-	else if (row->max)
-		ADD("up to %s", row->max);
-	if (zg_directive_repeats(row))
-		ADD("repeatable");
-#undef ADD
-	if (zg_buf_printf(out, "%s\n", *mark == ',' ? ")" : "") < 0)
-		return -1;
-	return list_doc(row->doc, out);
+	zg_buf_free(&bounds);
+	return done ? 0 : -1;
 }
 
 static int list_rows(const zg_directive_t *rows, zg_buf_t *out)
@@ -109,6 +79,11 @@ static int list_rows(const zg_directive_t *rows, zg_buf_t *out)
 	return 0;
 }
 
+const char *zg_conf_counter_kind(const zg_counter_t *row)
+{
+	return row->kind == ZG_KIND_GAUGE ? "now" : "since the start";
+}
+
 static int list_counters(const zg_counter_t *rows, zg_buf_t *out)
 {
 	if (!rows || !rows->name)
@@ -116,8 +91,7 @@ static int list_counters(const zg_counter_t *rows, zg_buf_t *out)
 	if (zg_buf_printf(out, "\n  counts, as /status shows them:\n") < 0)
 		return -1;
 	for (; rows->name; rows++)
-		if (zg_buf_printf(out, "  %-16s   %s\n", rows->name,
-		                  rows->kind == ZG_KIND_GAUGE ? "now" : "since the start") < 0 ||
+		if (zg_buf_printf(out, "  %-16s   %s\n", rows->name, zg_conf_counter_kind(rows)) < 0 ||
 		    list_doc(rows->doc, out) < 0)
 			return -1;
 	return 0;

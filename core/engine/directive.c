@@ -300,20 +300,3 @@ bool zg_directive_repeats(const zg_directive_t *row)
 {
 	return row->type == ZG_TYPE_LIST || row->type == ZG_TYPE_SOCKET || row->type == ZG_TYPE_NETS;
 }
-
-const char *zg_directive_type_name(zg_type_t type)
-{
-	switch (type) {
-	case ZG_TYPE_MSEC:   return "time";
-	case ZG_TYPE_SIZE:   return "size";
-	case ZG_TYPE_INT:    return "number";
-	case ZG_TYPE_BOOL:   return "yes|no";
-	case ZG_TYPE_STRING: return "text";
-	case ZG_TYPE_PATH:   return "path";
-	case ZG_TYPE_ENUM:   return "one of";
-	case ZG_TYPE_LIST:   return "WORD…";
-	case ZG_TYPE_SOCKET: return "connect|bind ENDPOINT…";
-	case ZG_TYPE_NETS:   return "ADDRESS[/BITS]…";
-	}
-	return "?";
-}

@@ -91,7 +91,9 @@ int zg_directive_set(const zg_directive_t *row, void *conf, zg_str_t text, const
 bool zg_directive_repeats(const zg_directive_t *row);
 /* Appends the value in effect as `NAME = VALUE` lines. */
 int zg_directive_text(const zg_directive_t *row, const void *conf, zg_buf_t *out);
-/* What -L says of a type: "time", "size", "connect|bind ENDPOINT…" … */
-const char *zg_directive_type_name(zg_type_t type);
+/* What -L and the manual say of a row. Its type: "time", "none|http", "connect|bind
+ * ENDPOINT…"; and what bounds it: "default 30s, 1ms to 1h", or nothing. */
+int zg_directive_type(const zg_directive_t *row, zg_buf_t *out);
+int zg_directive_bounds(const zg_directive_t *row, zg_buf_t *out);
 
 #endif

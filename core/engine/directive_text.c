@@ -152,3 +152,65 @@ int zg_directive_text(const zg_directive_t *row, const void *conf, zg_buf_t *out
 	}
 	return 0;
 }
+
+/* ---- for people ---- */
+
+static const char *type_name(zg_type_t type)
+{
+	switch (type) {
+	case ZG_TYPE_MSEC:   return "time";
+	case ZG_TYPE_SIZE:   return "size";
+	case ZG_TYPE_INT:    return "number";
+	case ZG_TYPE_BOOL:   return "yes|no";
+	case ZG_TYPE_STRING: return "text";
+	case ZG_TYPE_PATH:   return "path";
+	case ZG_TYPE_ENUM:   return "one of";
+	case ZG_TYPE_LIST:   return "WORD…";
+	case ZG_TYPE_SOCKET: return "connect|bind ENDPOINT…";
+	case ZG_TYPE_NETS:   return "ADDRESS[/BITS]…";
+	}
+	return "?";
+}
+
+int zg_directive_type(const zg_directive_t *row, zg_buf_t *out)
+{
+	const char *mark = "";
+
+	if (row->type != ZG_TYPE_ENUM) {
+		if (zg_buf_printf(out, "%s", type_name(row->type)) < 0)
+			return -1;
+		mark = "|";
+	}
+	for (size_t i = 0; row->choices && row->choices[i]; i++, mark = "|")
+		if (zg_buf_printf(out, "%s%s", mark, row->choices[i]) < 0)
+			return -1;
+	return 0;
+}
+
+int zg_directive_bounds(const zg_directive_t *row, zg_buf_t *out)
+{
+	size_t before = out->len;
+
+#define ADD(...)                                                                               \
+	do {                                                                                   \
+		if ((out->len > before && zg_buf_add(out, ", ", 2) < 0) ||                     \
+		    zg_buf_printf(out, __VA_ARGS__) < 0)                                       \
+			return -1;                                                             \
+	} while (0)
+	if (row->required)
+		ADD("required");
+	if (row->def)
+		ADD("default %s", row->def);
+	if (row->min && row->max && strcmp(row->min, row->max))
+		ADD("%s to %s", row->min, row->max);
+	else if (row->min && row->max)
+		ADD("nothing else");
+	else if (row->min)
+		ADD("from %s", row->min);
+	else if (row->max)
+		ADD("up to %s", row->max);
+	if (zg_directive_repeats(row))
+		ADD("repeatable");
+#undef ADD
+	return 0;
+}

@@ -1,5 +1,6 @@
 #include "engine/endpoint.h"
 #include <arpa/inet.h>
+#include <stdio.h>
 
 #define UNIX_PATH_MAX 107 /* sockaddr_un.sun_path without its NUL */
 #define INPROC_MAX    255
@@ -144,6 +145,17 @@ bool zg_endpoint_is_wildcard(zg_str_t s)
 	for (size_t i = 0; i < hp.port.n; i++)
 		if (hp.port.p[i] != '0')
 			return is_star(hp.port);
+	return true;
+}
+
+bool zg_endpoint_split(zg_str_t s, char host[256], char port[8])
+{
+	struct hostport hp;
+
+	if (!split(s, &hp) || hp.host.n > 255 || hp.port.n > 7)
+		return false;
+	sprintf(host, "%.*s", ZG_STR_ARG(hp.host));
+	sprintf(port, "%.*s", ZG_STR_ARG(hp.port));
 	return true;
 }
 

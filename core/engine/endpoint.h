@@ -15,4 +15,8 @@ bool zg_endpoint_is_wildcard(zg_str_t s);
 /* A value of `listen`: host:port, *:port, [v6]:port, unix:/path. */
 int zg_endpoint_check_listen(zg_str_t s, zg_err_t *err);
 
+/* HOST:PORT, as tcp:// and `listen` have it, into its parts; a host in brackets
+ * comes without them. false: it is none. */
+bool zg_endpoint_split(zg_str_t s, char host[256], char port[8]);
+
 #endif

@@ -5,6 +5,7 @@
 #include "front/listen.h"
 #include "gateway/options.h"
 #include "gateway/run.h"
+#include "gateway/try.h"
 #include "zmq/context.h"
 #include <errno.h>
 #include <stdio.h>
@@ -21,6 +22,12 @@ static void print_error(void *ctx, const char *sentence)
 	fprintf(stderr, "%s\n", sentence);
 }
 
+static void print_note(void *ctx, const char *sentence)
+{
+	(void)ctx;
+	printf("%s\n", sentence);
+}
+
 static zg_conf_t *load(const zg_options_t *o)
 {
 	return zg_conf_load(&(zg_conf_options_t){
@@ -35,6 +42,14 @@ static int print_conf(const zg_conf_t *conf)
 	fwrite(out.data, 1, out.len, stdout);
 	zg_buf_free(&out);
 	return rc == 0 ? 0 : 1;
+}
+
+static int test(const zg_options_t *o, const zg_conf_t *conf)
+{
+	if (zg_try(conf, &(zg_try_out_t){ .error = print_error, .note = print_note }) > 0)
+		return 1;
+	printf("%s: the configuration is good\n", o->file);
+	return 0;
 }
 
 static int print_list(const char *which)
@@ -102,8 +117,7 @@ static int act(const zg_options_t *o)
 	if (!(conf = load(o)))
 		return 1;
 	if (o->action == ZG_TEST) {
-		printf("%s: the configuration is good\n", o->file);
-		rc = 0;
+		rc = test(o, conf);
 	} else {
 		if (o->action == ZG_RUN)
 			return run(o, conf);

@@ -16,7 +16,7 @@ void zg_options_help(void)
 	     "  -p PREFIX   what relative paths are relative to (" ZG_PREFIX ")\n"
 	     "  -c FILE     the configuration (conf/gateway.ini); relative to the prefix\n"
 	     "  -g S.K=V    sets a value over the file's, e.g. -g gateway.log_level=debug\n"
-	     "  -t          tests the configuration and exits\n"
+	     "  -t          tests the configuration, and what it would open, and exits\n"
 	     "  -T          prints the configuration in effect and exits\n"
 	     "  -L [NAME]   lists directives with help: of a module, `gateway`, `location`, or all\n"
 	     "  -v, -V      version; with build and libraries\n"
