@@ -103,6 +103,7 @@ struct zg_worker {
 	zg_link_t instances;      /* all there are, also those that are being given up */
 	zg_worker_counts_t counts;
 	bool draining;
+	uint64_t end_at;          /* ms, while instances stop for good: when the time for it is over */
 };
 
 static inline bool zg_instance_is_home(const zg_instance_t *in)

@@ -339,7 +339,7 @@ void zg_http_settle(zg_http_request_t *r, zg_outcome_t outcome, unsigned status,
 	else
 		c->failed++;
 	zg_hist_add(&c->request_time, now - r->arrived);
-	if (!r->handed)
+	if (r->away || !r->handed) /* its home may be writing that now */
 		return;
 	zg_hist_add(&c->waiting_time, r->handed - r->arrived);
 	if (outcome == ZG_ANSWERED)

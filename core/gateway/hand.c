@@ -379,6 +379,7 @@ void zg_hand_stop(void *hand)
 {
 	zg_hand_t *h = hand;
 
+	h->w.end_at = h->leave_until ? h->leave_until : zg_loop_now(h->w.loop);
 	ZG_LIST_EACH(l, &h->w.instances)
 		instance_stop(ZG_CONTAINER(l, zg_instance_t, link));
 	zg_hand_done(h);

@@ -2,6 +2,8 @@
 
 #include "engine/log.h"
 #include "engine/worker.h"
+#include "zmq/claim.h"
+#include "zmq/context.h"
 #include "zmq/monitor.h"
 #include <errno.h>
 #include <stdio.h>
@@ -11,6 +13,8 @@
 #define FRAMES_MAX 64  /* a message of more is discarded and counted */
 #define BURST      256 /* messages read before other sockets get their turn */
 #define RETRY_MS   1000
+#define SETTLE_MS  1000 /* for peers to come to what a reload has opened */
+#define LINGER_MIN 50   /* ms; also when time is up, what can leave at once does */
 
 static const struct kind {
 	int zmq;
@@ -48,6 +52,8 @@ struct zg_socket {
 	unsigned peers;
 	zg_timer_t *retry; /* made when first needed */
 	bool *stale;       /* parallel to opt.endpoint: to be connected anew */
+	zg_claim_t *claim; /* of addresses to be bound when another instance is stopped */
+	uint64_t settled;  /* ms: peers have had their time; 0: they need none */
 	bool paused, wants_write;
 	enum condition condition;
 	const char *peer_type; /* during the message callback */
@@ -264,6 +270,29 @@ static int set_options(zg_socket_t *s)
 	return rc;
 }
 
+static void settle(zg_socket_t *s)
+{
+	s->settled = zg_loop_now(s->in->loop) + SETTLE_MS;
+}
+
+static void on_claimed(void *ctx, const char *address)
+{
+	zg_socket_t *s = ctx;
+
+	zg_info("%s: %s: %s is free now and bound", s->in->name, s->opt.name, address);
+	settle(s);
+	zg_defer(s->in->loop, &s->serve);
+}
+
+static int bind_endpoint(zg_socket_t *s, const char *address)
+{
+	if (!zg_claim_concerns(s->in->worker->freed, address))
+		return zmq_bind(s->zmq, address);
+	if (!s->claim && !(s->claim = zg_claim_new(s->in->loop, s->zmq, on_claimed, s)))
+		return -1;
+	return zg_claim_bind(s->claim, address);
+}
+
 static int open_endpoint(zg_socket_t *s, const zg_endpoint_t *e, zg_err_t *err)
 {
 	char real[256];
@@ -271,10 +300,11 @@ static int open_endpoint(zg_socket_t *s, const zg_endpoint_t *e, zg_err_t *err)
 
 	if (strchr(e->address, '['))
 		set_int(s, ZMQ_IPV6, 1);
-	if ((e->bind ? zmq_bind(s->zmq, e->address) : zmq_connect(s->zmq, e->address)) != 0)
+	if ((e->bind ? bind_endpoint(s, e->address) : zmq_connect(s->zmq, e->address)) != 0)
 		return zg_err(err, "%s: cannot %s %s: %s", s->opt.name, e->bind ? "bind" : "connect",
 		              e->address, zmq_strerror(zmq_errno()));
-	if (!e->bind || zmq_getsockopt(s->zmq, ZMQ_LAST_ENDPOINT, real, &size) != 0)
+	if (!e->bind || zg_claim_waits(s->claim, e->address) ||
+	    zmq_getsockopt(s->zmq, ZMQ_LAST_ENDPOINT, real, &size) != 0)
 		snprintf(real, sizeof real, "%s", e->address);
 	snprintf(s->endpoints + used, sizeof s->endpoints - used, "%s%s %s", used ? ", " : "",
 	         e->bind ? "bind" : "connect", real);
@@ -313,6 +343,8 @@ zg_socket_t *zg_socket_open(zg_instance_t *in, const zg_socket_options_t *option
 		goto fail;
 	}
 	zg_list_append(&in->sockets, &s->link);
+	if (in->worker->location) /* a reload */
+		settle(s);
 	zg_defer(in->loop, &s->serve);
 	return s;
 fail:
@@ -331,13 +363,24 @@ void zg_socket_close(zg_socket_t **handle, int linger_ms)
 	zg_defer_cancel(&s->serve);
 	zg_io_remove(&s->io);
 	zg_timer_remove(&s->retry);
+	zg_claim_free(&s->claim);
 	zg_monitor_free(&s->monitor);
 	if (s->zmq) {
 		set_int(s, ZMQ_LINGER, linger_ms);
 		zmq_close(s->zmq);
+		if (linger_ms > 0 && s->in->worker->end_at)
+			zg_context_expect(linger_ms);
 	}
 	free(s->stale);
 	free(s);
+}
+
+int zg_socket_linger(const zg_instance_t *in)
+{
+	uint64_t now = zg_loop_now(in->loop);
+	uint64_t until = in->worker->end_at ? in->worker->end_at : in->dropped_until;
+
+	return until > now + LINGER_MIN ? (int)(until - now) : LINGER_MIN;
 }
 
 /* ---- sending ---- */
@@ -384,6 +427,12 @@ void zg_socket_resume(zg_socket_t *s)
 }
 
 /* ---- telling ---- */
+
+bool zg_socket_settling(const zg_socket_t *s)
+{
+	return s->peers == 0 &&
+	       (zg_claim_waits(s->claim, NULL) || zg_loop_now(s->in->loop) < s->settled);
+}
 
 unsigned zg_socket_peers(const zg_socket_t *s)
 {

@@ -34,10 +34,15 @@ typedef struct zg_socket_options {
 } zg_socket_options_t;
 
 /* Opens, binds and connects everything. NULL: err names the endpoint and the
- * reason ("address already in use"). The strings of options are borrowed. */
+ * reason ("address already in use"). The strings of options are borrowed. An
+ * address that a reload takes over from an instance which still has it
+ * (worker->freed) is bound as soon as that one is stopped. */
 zg_socket_t *zg_socket_open(zg_instance_t *in, const zg_socket_options_t *options, zg_err_t *err);
 /* What is unsent lingers for linger_ms, then is dropped. Nulls the handle. */
 void zg_socket_close(zg_socket_t **s, int linger_ms);
+/* For a stop hook: how long what ZeroMQ has been given may still take to leave
+ * without holding up the end. */
+int zg_socket_linger(const zg_instance_t *in);
 /* Sends one message, copying. 0, or -1: errno EAGAIN (no peer, or its queue
  * is full; nothing was sent) or ENOMEM. */
 int zg_socket_send(zg_socket_t *s, const zg_str_t *frame, size_t frames);
@@ -49,6 +54,9 @@ void zg_socket_pause(zg_socket_t *s);
 void zg_socket_resume(zg_socket_t *s);
 /* Peers whose handshake is complete. */
 unsigned zg_socket_peers(const zg_socket_t *s);
+/* A reload opened it a moment ago in place of one that had peers, and they have
+ * not had the time to come: what needs one should wait rather than be refused. */
+bool zg_socket_settling(const zg_socket_t *s);
 /* The socket type the last message's peer announced ("REP", "ROUTER"); "" if
  * it did not. Inside the message callback only. */
 const char *zg_socket_peer_type(const zg_socket_t *s);

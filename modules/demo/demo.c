@@ -277,6 +277,16 @@ static int demo_start(zg_instance_t *in, zg_err_t *err)
 	return 0;
 }
 
+/* `interval`; the rest are sockets. */
+static void demo_reload(zg_instance_t *in)
+{
+	struct demo *d = in->state;
+	const struct demo_conf *conf = in->conf;
+
+	if (d->tick)
+		zg_timer_set(d->tick, conf->interval);
+}
+
 static void demo_stop(zg_instance_t *in)
 {
 	demo_close(in->state);
@@ -293,5 +303,6 @@ const zg_module_t ZG_MODULE(demo) = {
 	.counts_size = sizeof(struct demo_counts),
 	.check = demo_check,
 	.start = demo_start,
+	.reload = demo_reload,
 	.stop = demo_stop,
 };

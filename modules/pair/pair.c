@@ -8,7 +8,6 @@
 
 #define HWM      1000 /* messages that ZeroMQ holds of the peer; that either box holds */
 #define SEND_HWM 64   /* messages that ZeroMQ holds for the peer */
-#define LINGER   250  /* ms for these to leave at the stop */
 
 struct pair_conf {
 	zg_endpoints_t pair;
@@ -25,6 +24,7 @@ struct pair {
 	zg_ws_t *client;  /* NULL: nobody */
 	zg_ring_t inbox;  /* encoded messages of the peer that no client has taken */
 	zg_ring_t outbox; /* messages of clients that the peer has not taken */
+	size_t max_message; /* of the peer; libzmq takes another only when it connects or binds */
 	bool bound;
 	bool emptying;    /* the peer has left: what it sent is taken into the inbox */
 	bool full;        /* the inbox took nothing more; said once */
@@ -278,6 +278,15 @@ static void pair_check(zg_check_t *check, void *conf)
 		}
 }
 
+static void set_limits(struct pair *p)
+{
+	const zg_location_t *l = p->in->location;
+
+	p->inbox.max_bytes = l->client_queue;
+	/* the message that makes it full still fits */
+	p->outbox.max_bytes = l->client_queue + l->max_body;
+}
+
 static int pair_start(zg_instance_t *in, zg_err_t *err)
 {
 	const struct pair_conf *conf = in->conf;
@@ -294,10 +303,10 @@ static int pair_start(zg_instance_t *in, zg_err_t *err)
 	p->in = in;
 	p->counts = in->counts;
 	p->bound = conf->pair.item[0].bind;
-	zg_ring_init(&p->inbox, in->location->client_queue, HWM, ZG_RING_REFUSE);
-	/* the message that makes it full still fits */
-	zg_ring_init(&p->outbox, in->location->client_queue + in->location->max_body, HWM,
-	             ZG_RING_REFUSE);
+	p->max_message = in->location->client_queue;
+	zg_ring_init(&p->inbox, 0, HWM, ZG_RING_REFUSE);
+	zg_ring_init(&p->outbox, 0, HWM, ZG_RING_REFUSE);
+	set_limits(p);
 	if (!(p->peer = zg_socket_open(in, &options, err))) {
 		free(p);
 		return -1;
@@ -305,6 +314,27 @@ static int pair_start(zg_instance_t *in, zg_err_t *err)
 	zg_socket_pause(p->peer);
 	in->state = p;
 	return 0;
+}
+
+/* Messages of the peer wait for a client, who will not come. */
+static uint64_t pair_pending(const zg_instance_t *in)
+{
+	return ((const struct pair *)in->state)->outbox.count;
+}
+
+static void pair_reload(zg_instance_t *in)
+{
+	struct pair *p = in->state;
+
+	if (in->location->client_queue > p->max_message)
+		zg_warn("%s: client_queue is larger now, but a message of the peer still has at most %zu "
+		        "bytes until zgate is started again", in->name, p->max_message);
+	set_limits(p);
+	if (p->held_back && !outbox_full(p)) {
+		p->held_back = false;
+		zg_ws_resume(p->client);
+	}
+	hold_back(p);
 }
 
 static void pair_stop(zg_instance_t *in)
@@ -320,7 +350,7 @@ static void pair_stop(zg_instance_t *in)
 		        (unsigned long long)lost);
 	zg_ring_clear(&p->outbox);
 	zg_ring_clear(&p->inbox);
-	zg_socket_close(&p->peer, LINGER);
+	zg_socket_close(&p->peer, zg_socket_linger(in));
 	free(p);
 	in->state = NULL;
 }
@@ -334,6 +364,7 @@ const zg_module_t ZG_MODULE(pair) = {
 	.counters = pair_counters,
 	.counts_size = sizeof(struct pair_counts),
 	.methods = "GET",
+	.placement = ZG_AT_HOME,
 	.check = pair_check,
 	.start = pair_start,
 	.request = pair_request,
@@ -342,5 +373,7 @@ const zg_module_t ZG_MODULE(pair) = {
 	.ws_message = pair_ws_message,
 	.ws_writable = pair_ws_writable,
 	.ws_close = pair_ws_close,
+	.pending = pair_pending,
+	.reload = pair_reload,
 	.stop = pair_stop,
 };

@@ -221,6 +221,19 @@ int zg_job_init(zg_jobs_t *j, zg_loop_t *loop, const struct pipeline_conf *conf,
 	return 0;
 }
 
+void zg_job_reload(zg_jobs_t *j, const struct pipeline_conf *conf)
+{
+	uint64_t now = zg_loop_now(j->loop);
+
+	j->max_bytes = conf->results_size;
+	while (j->counts->kept_bytes > j->max_bytes && evict(j))
+		;
+	if (conf->results == j->timeouts.span)
+		return;
+	zg_timeq_set_span(&j->timeouts, conf->results, now);
+	set_timer(j, now);
+}
+
 void zg_job_free(zg_jobs_t *j)
 {
 	for (zg_map_entry_t *e = zg_map_next(&j->map, NULL), *next; e; e = next) {

@@ -1,8 +1,8 @@
 #include "pipeline.h"
+#include <inttypes.h>
 #include <stdlib.h>
 
-#define SEND_HWM 8   /* messages a worker is ahead: the rest waits where it is counted */
-#define LINGER   250 /* ms for these to leave at the stop */
+#define SEND_HWM 8 /* messages a worker is ahead: the rest waits where it is counted */
 
 static const char *const framings[] = { "body", "id", "meta", NULL };
 
@@ -11,7 +11,7 @@ static const zg_directive_t pipeline_directives[] = {
 	          .doc = "Where PULL workers are that take the uploads."),
 	ZG_SOCKET(struct pipeline_conf, pull,
 	          .doc = "Where workers PUSH their results to; without it there are none."),
-	ZG_ENUM(struct pipeline_conf, framing, .def = "body", .choices = framings,
+	ZG_ENUM(struct pipeline_conf, framing, .def = "body", .choices = framings, .fixed = true,
 	        .doc = "What a worker gets: the body, [id][body], or [JSON head][body]."),
 	ZG_INT(struct pipeline_conf, queue, .def = "1000", .min = "1", .max = "1000000",
 	       .doc = "How many uploads may wait for a worker; 503 beyond."),
@@ -48,6 +48,18 @@ static const zg_counter_t pipeline_counters[] = {
 	           "Uploads that still waited for a worker when the gateway stopped."),
 	ZG_COUNTER_END
 };
+
+/* A bound endpoint has one owner, and so have ids, or they would not be found
+ * where they are asked for. */
+static zg_placement_t pipeline_place(const void *ctx)
+{
+	const struct pipeline_conf *conf = ctx;
+
+	for (size_t i = 0; i < conf->push.count; i++)
+		if (conf->push.item[i].bind)
+			return ZG_AT_HOME;
+	return conf->pull.count ? ZG_AT_HOME : ZG_EVERYWHERE;
+}
 
 /* ---- results ---- */
 
@@ -226,7 +238,7 @@ static int open_sockets(struct pipeline *p, zg_err_t *err)
 		.writable = on_writable, .peers = on_peers, .ctx = p,
 	};
 	zg_socket_options_t pull = {
-		.name = "pull", .type = ZG_SOCKET_PULL, .max_message = p->conf->results_size,
+		.name = "pull", .type = ZG_SOCKET_PULL, .max_message = p->max_frame,
 		.endpoint = p->conf->pull.item, .endpoints = p->conf->pull.count,
 		.message = on_result, .ctx = p,
 	};
@@ -255,6 +267,8 @@ static int pipeline_start(zg_instance_t *in, zg_err_t *err)
 	p->in = in;
 	p->conf = in->conf;
 	p->counts = in->counts;
+	p->shared = in->shared;
+	p->max_frame = p->conf->results_size;
 	p->by_id = p->conf->pull.count && p->conf->framing != PIPELINE_BODY && !in->location->exact;
 	zg_list_init(&p->queue);
 	zg_fanout_init(&p->stream, in->loop);
@@ -267,6 +281,22 @@ static int pipeline_start(zg_instance_t *in, zg_err_t *err)
 	return 0;
 }
 
+static uint64_t pipeline_pending(const zg_instance_t *in)
+{
+	return ((const struct pipeline *)in->state)->counts->queued;
+}
+
+static void pipeline_reload(zg_instance_t *in)
+{
+	struct pipeline *p = in->state;
+
+	p->conf = in->conf;
+	if (p->pull && p->conf->results_size > p->max_frame)
+		zg_warn("%s: results_size is larger now, but one frame of a result still has at most "
+		        "%" PRIu64 " bytes until zgate is started again", in->name, p->max_frame);
+	zg_job_reload(&p->jobs, p->conf);
+}
+
 static void pipeline_stop(zg_instance_t *in)
 {
 	struct pipeline *p = in->state;
@@ -275,7 +305,7 @@ static void pipeline_stop(zg_instance_t *in)
 	if ((p->counts->discarded_at_stop = zg_upload_discard(p)) > 0)
 		zg_warn("%s: %llu uploads that waited for a worker are discarded", in->name,
 		        (unsigned long long)p->counts->discarded_at_stop);
-	pipeline_free(p, LINGER);
+	pipeline_free(p, zg_socket_linger(in));
 	in->state = NULL;
 }
 
@@ -288,11 +318,15 @@ const zg_module_t ZG_MODULE(pipeline) = {
 	.counters = pipeline_counters,
 	.counts_size = sizeof(struct pipeline_counts),
 	.methods = "GET POST PUT",
+	.shared_size = sizeof(struct pipeline_shared),
+	.place = pipeline_place,
 	.start = pipeline_start,
 	.request = pipeline_request,
 	.handshake = pipeline_handshake,
 	.ws_open = pipeline_ws_open,
 	.ws_message = pipeline_ws_message,
 	.ws_close = pipeline_ws_close,
+	.pending = pipeline_pending,
+	.reload = pipeline_reload,
 	.stop = pipeline_stop,
 };

@@ -2,7 +2,9 @@
  * its files share: pipeline.c (the module, GET and the stream of results),
  * upload.c (requests into the queue, the queue into PUSH), meta.c (the JSON
  * head of framing = meta), job.c (ids, and what became of each). All on the
- * worker's thread; nothing blocks. */
+ * instance's thread; nothing blocks. There is one instance, at the location's
+ * home, unless `push` only connects and there is no `pull`: then every worker has
+ * one, and they share the limits of the queue. */
 #ifndef ZG_PIPELINE_H
 #define ZG_PIPELINE_H
 
@@ -27,6 +29,11 @@ struct pipeline_counts {
 	uint64_t results, duplicate_results, unmatched_results, unheard_results;
 	uint64_t pending, kept_bytes, expired, evicted;
 	uint64_t discarded_at_stop;
+};
+
+/* Of all instances together: what waits in their queues. */
+struct pipeline_shared {
+	_Atomic uint64_t uploads, bytes;
 };
 
 /* ---- job.c ---- */
@@ -55,6 +62,8 @@ typedef enum zg_job_state {
 int zg_job_init(zg_jobs_t *j, zg_loop_t *loop, const struct pipeline_conf *conf,
                 struct pipeline_counts *counts, zg_err_t *err);
 void zg_job_free(zg_jobs_t *j);
+/* `results` and `results_size` have changed. */
+void zg_job_reload(zg_jobs_t *j, const struct pipeline_conf *conf);
 /* Issues the next id, NUL-terminated. */
 void zg_job_id(zg_jobs_t *j, char out[ZG_JOB_ID + 1]);
 /* Remembers an id as pending. -1: errno ENOSPC (too many are pending) or ENOMEM. */
@@ -83,6 +92,8 @@ struct pipeline {
 	zg_instance_t *in;
 	const struct pipeline_conf *conf;
 	struct pipeline_counts *counts;
+	struct pipeline_shared *shared;
+	uint64_t max_frame; /* of a result; libzmq takes another only when it connects or binds */
 	zg_socket_t *push, *pull;
 	bool by_id;      /* results are kept for GET PATH/ID */
 	zg_link_t queue; /* uploads that PUSH has not taken; counts say how many */

@@ -26,6 +26,15 @@ struct batch {
 
 /* ---- one upload ---- */
 
+/* What of other requests waits already is in p->shared, and so is this batch. */
+static int full(struct pipeline *p, struct batch *b)
+{
+	p->counts->refused_full++;
+	return refuse(b, 503, "the queue is full: %" PRIu64 " uploads of %" PRIu64 " bytes wait for "
+	              "a worker; nothing was kept, send it again later",
+	              p->shared->uploads - b->count, p->shared->bytes - b->bytes);
+}
+
 static int check_room(struct pipeline *p, struct batch *b, uint64_t size)
 {
 	uint64_t count = b->count + 1, bytes = b->bytes + size;
@@ -35,12 +44,30 @@ static int check_room(struct pipeline *p, struct batch *b, uint64_t size)
 		return refuse(b, 413, "%" PRIu64 " files of %" PRIu64 " bytes together fit into no "
 		              "queue here: queue is %" PRIu64 ", queue_size %" PRIu64 " bytes",
 		              count, bytes, max_count, max_bytes);
-	if (p->counts->queued + count <= max_count && p->counts->queued_bytes + bytes <= max_bytes)
+	if (p->shared->uploads < max_count && p->shared->bytes + size <= max_bytes)
 		return 0;
-	p->counts->refused_full++;
-	return refuse(b, 503, "the queue is full: %" PRIu64 " uploads of %" PRIu64 " bytes wait for "
-	              "a worker; nothing was kept, send it again later",
-	              p->counts->queued, p->counts->queued_bytes);
+	return full(p, b);
+}
+
+static void leave_room(struct pipeline *p, uint64_t size)
+{
+	p->shared->uploads--;
+	p->shared->bytes -= size;
+}
+
+/* Other workers may be taking room as well. */
+static int take_room(struct pipeline *p, struct batch *b, uint64_t size)
+{
+	uint64_t count, bytes;
+
+	if (check_room(p, b, size) < 0)
+		return -1;
+	count = ++p->shared->uploads;
+	bytes = p->shared->bytes += size;
+	if (count <= (uint64_t)p->conf->queue && bytes <= p->conf->queue_size)
+		return 0;
+	leave_room(p, size);
+	return full(p, b);
 }
 
 static int out_of_memory(struct batch *b)
@@ -85,13 +112,14 @@ static int add_upload(struct pipeline *p, struct batch *b, const struct pipeline
 	zg_job_id(&p->jobs, id);
 	/* twice: before the body is hashed, and when the head is known */
 	if (check_room(p, b, file->body.n) < 0 || make_head(p, b, &head, id, file) < 0 ||
-	    check_room(p, b, head.len + file->body.n) < 0)
+	    take_room(p, b, head.len + file->body.n) < 0)
 		goto out;
-	if (!(u = malloc(sizeof *u + head.len + file->body.n))) {
+	if (!(u = malloc(sizeof *u + head.len + file->body.n)))
 		out_of_memory(b);
-		goto out;
-	}
-	if ((rc = remember(p, b, id)) < 0) {
+	else
+		rc = remember(p, b, id);
+	if (rc < 0) {
+		leave_room(p, head.len + file->body.n);
 		free(u);
 		goto out;
 	}
@@ -116,6 +144,7 @@ static void drop_batch(struct pipeline *p, struct batch *b)
 		struct upload *u = ZG_CONTAINER(it, struct upload, link);
 
 		zg_job_remove(&p->jobs, u->id);
+		leave_room(p, u->head + u->body);
 		free(u);
 	}
 }
@@ -173,7 +202,7 @@ static int collect(struct pipeline *p, struct batch *b, const zg_request_t *req)
 	/* `curl -T FILE URL/` puts to URL/FILE */
 	if (req->below.n && (req->method != ZG_PUT || memchr(req->below.p, '/', req->below.n)))
 		return refuse(b, 404, "uploads go to %.*s", ZG_STR_ARG(p->in->location->path));
-	if (zg_socket_peers(p->push) == 0) {
+	if (zg_socket_peers(p->push) == 0 && !zg_socket_settling(p->push)) {
 		p->counts->refused_no_worker++;
 		zg_socket_describe(p->push, &info);
 		return refuse(b, 503, "no worker is connected to push (%s); nothing was kept, send it "
@@ -262,6 +291,7 @@ static void take_off(struct pipeline *p, struct upload *u)
 	zg_list_remove(&u->link);
 	p->counts->queued--;
 	p->counts->queued_bytes -= u->head + u->body;
+	leave_room(p, u->head + u->body);
 	free(u);
 }
 

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 
 #define SPARES_MAX 1024 /* freed jobs that are kept */
+#define SETTLE_MS  50   /* between two looks whether workers may still come */
 #define WHERE_MAX  512  /* bytes of an endpoint in a message */
 
 /* ---- jobs ---- */
@@ -22,11 +23,10 @@ static struct reqrep_job *job_new(struct reqrep *r, zg_request_t *req)
 		zg_list_remove(&job->link);
 		r->spares--;
 	}
-	*job = (struct reqrep_job){ .req = req };
+	*job = (struct reqrep_job){ .req = req, .timeout = r->conf->timeout };
 	zg_timeq_entry_init(&job->deadline);
 	zg_list_append(&r->waiting, &job->link);
 	r->counts->waiting++;
-	r->jobs++;
 	req->ctx = job;
 	return job;
 }
@@ -50,7 +50,7 @@ static void job_free(struct reqrep *r, struct reqrep_job *job)
 	} else {
 		r->counts->waiting--;
 	}
-	r->jobs--;
+	r->shared->jobs--;
 	if (r->spares < SPARES_MAX) {
 		zg_list_append(&r->spare, &job->link);
 		r->spares++;
@@ -123,6 +123,7 @@ static int job_send(struct reqrep *r, struct reqrep_backend *b, struct reqrep_jo
 		zg_slots_take(&r->slots, id);
 		return -1;
 	}
+	zg_request_handed(job->req);
 	job->id = id;
 	job->at = b;
 	zg_list_remove(&job->link);
@@ -190,15 +191,44 @@ static void refuse_without_worker(struct reqrep *r, zg_request_t *req)
 	zg_request_problem(req, 503, "No worker is connected: %s.", text);
 }
 
+/* A reload has begun with these sockets a moment ago: workers may be coming. */
+static bool settling(const struct reqrep *r)
+{
+	for (size_t i = 0; i < r->backends; i++)
+		if (zg_socket_settling(r->backend[i].socket))
+			return true;
+	return false;
+}
+
+void reqrep_settle(void *ctx)
+{
+	struct reqrep *r = ctx;
+
+	if (r->peers > 0)
+		return;
+	if (settling(r)) {
+		zg_timer_set(r->settle, SETTLE_MS);
+		return;
+	}
+	while (!zg_list_empty(&r->waiting)) {
+		struct reqrep_job *job = ZG_CONTAINER(r->waiting.next, struct reqrep_job, link);
+		zg_request_t *req = job->req;
+
+		job_free(r, job);
+		refuse_without_worker(r, req);
+	}
+}
+
 void reqrep_accept(struct reqrep *r, zg_request_t *req)
 {
 	struct reqrep_job *job;
 
-	if (r->peers == 0) {
+	if (r->peers == 0 && !settling(r)) {
 		refuse_without_worker(r, req);
 		return;
 	}
-	if (r->jobs >= r->conf->queue) {
+	if (++r->shared->jobs > (uint64_t)r->conf->queue) {
+		r->shared->jobs--;
 		r->counts->queue_full++;
 		zg_request_problem(req, 503, "The queue is full: %" PRId64 " requests wait for workers "
 		                   "or are with them.", r->conf->queue);
@@ -206,6 +236,7 @@ void reqrep_accept(struct reqrep *r, zg_request_t *req)
 	}
 	job = job_new(r, req);
 	if (!job) {
+		r->shared->jobs--;
 		r->counts->queue_full++;
 		zg_request_problem(req, 503, "The gateway is out of memory.");
 		return;
@@ -215,6 +246,8 @@ void reqrep_accept(struct reqrep *r, zg_request_t *req)
 		zg_timer_set(r->timer, r->conf->timeout);
 		r->timer_set = true;
 	}
+	if (r->peers == 0)
+		zg_timer_set(r->settle, SETTLE_MS);
 	dispatch(r);
 }
 
@@ -250,7 +283,7 @@ static void time_out(struct reqrep *r, struct reqrep_job *job, uint64_t now)
 {
 	struct reqrep_backend *b = job->at;
 	zg_request_t *req = job->req;
-	uint64_t ms = r->conf->timeout;
+	uint64_t ms = job->timeout;
 	const char *unit = ms % 1000 ? "ms" : "s";
 	char at[WHERE_MAX];
 
@@ -275,21 +308,49 @@ static void time_out(struct reqrep *r, struct reqrep_job *job, uint64_t now)
 		zg_request_problem(req, 504, "No worker took the request in %" PRIu64 "%s.", ms, unit);
 }
 
+static void set_timer(struct reqrep *r, uint64_t now)
+{
+	const zg_timeq_entry_t *e = zg_timeq_first(&r->deadlines);
+
+	r->timer_set = e != NULL;
+	if (e)
+		zg_timer_set(r->timer, e->due > now ? e->due - now : 0);
+}
+
 void reqrep_expire(void *ctx)
 {
 	struct reqrep *r = ctx;
 	uint64_t now = zg_loop_now(r->in->loop);
 	zg_timeq_entry_t *e;
 
-	r->timer_set = false;
 	while ((e = zg_timeq_pop(&r->deadlines, now)))
 		time_out(r, ZG_CONTAINER(e, struct reqrep_job, deadline), now);
-	e = zg_timeq_first(&r->deadlines);
-	if (e) {
-		zg_timer_set(r->timer, e->due - now);
-		r->timer_set = true;
-	}
+	set_timer(r, now);
 	dispatch(r);
+}
+
+static void lower_timeouts(zg_link_t *jobs, uint64_t ms)
+{
+	ZG_LIST_EACH(it, jobs) {
+		struct reqrep_job *job = ZG_CONTAINER(it, struct reqrep_job, link);
+
+		if (job->timeout > ms)
+			job->timeout = ms;
+	}
+}
+
+/* A request that is here already has the shorter of both times from now on. */
+void reqrep_timeout_changed(struct reqrep *r)
+{
+	uint64_t now = zg_loop_now(r->in->loop), ms = r->conf->timeout;
+
+	if (ms == r->deadlines.span)
+		return;
+	zg_timeq_set_span(&r->deadlines, ms, now);
+	lower_timeouts(&r->waiting, ms);
+	for (size_t i = 0; i < r->backends; i++)
+		lower_timeouts(&r->backend[i].held, ms);
+	set_timer(r, now);
 }
 
 /* Nobody is left who could answer what b holds. */

@@ -13,11 +13,11 @@ static const zg_directive_t reqrep_directives[] = {
 	        .doc = "How long a request may take, from its arrival to the reply; 504 after that."),
 	ZG_INT(struct reqrep_conf, queue, .def = "1000", .min = "1", .max = "1000000",
 	       .doc = "Requests that may wait for a worker or be with one; 503 for more."),
-	ZG_ENUM(struct reqrep_conf, envelope, .def = "none", .choices = envelopes,
+	ZG_ENUM(struct reqrep_conf, envelope, .def = "none", .choices = envelopes, .fixed = true,
 	        .doc = "What workers get: the body (none), or a JSON head and the body (http)."),
 	ZG_STRING(struct reqrep_conf, content_type,
 	          .doc = "Content-Type of replies; unset: text/plain where they are UTF-8, else binary."),
-	ZG_SIZE(struct reqrep_conf, max_reply, .def = "16m", .min = "1k", .max = "1g",
+	ZG_SIZE(struct reqrep_conf, max_reply, .def = "16m", .min = "1k", .max = "1g", .fixed = true,
 	        .doc = "The largest reply; a worker that sends a larger frame is disconnected."),
 	ZG_DIRECTIVE_END
 };
@@ -48,6 +48,17 @@ static void reqrep_check(zg_check_t *check, void *ctx)
 	if (conf->content_type && !strchr(conf->content_type, '/'))
 		zg_check_error(check, "content_type", "\"%s\" is no media type such as text/plain",
 		               conf->content_type);
+}
+
+/* What a bound endpoint is sent comes back to it alone: one instance has it. */
+static zg_placement_t reqrep_place(const void *ctx)
+{
+	const struct reqrep_conf *conf = ctx;
+
+	for (size_t i = 0; i < conf->req.count; i++)
+		if (conf->req.item[i].bind)
+			return ZG_AT_HOME;
+	return ZG_EVERYWHERE;
 }
 
 /* ---- sockets ---- */
@@ -102,7 +113,8 @@ static int reqrep_open(struct reqrep *r, const zg_endpoint_t *endpoint, size_t e
                        zg_err_t *err)
 {
 	struct reqrep_backend *b = &r->backend[r->backends];
-	/* one more than can be sent, so that sending stops at the queue's limit */
+	/* one more than can be sent, so that sending stops at the queue's limit; if that is
+	 * raised later, the rest waits here */
 	int hwm = (int)r->conf->queue + 1;
 
 	*b = (struct reqrep_backend){ .r = r, .address = endpoint->bind ? NULL : endpoint->address };
@@ -126,6 +138,7 @@ static void reqrep_stop(zg_instance_t *in)
 
 	zg_defer_cancel(&r->turn);
 	zg_timer_remove(&r->timer);
+	zg_timer_remove(&r->settle);
 	for (size_t i = 0; i < r->backends; i++)
 		zg_socket_close(&r->backend[i].socket, 0);
 	reqrep_queue_free(r);
@@ -147,16 +160,18 @@ static struct reqrep *reqrep_new(zg_instance_t *in)
 	r->in = in;
 	r->conf = conf;
 	r->counts = in->counts;
+	r->shared = in->shared;
 	/* a head is at most six times as long as what it is made of */
 	r->scratch = ZG_BUF(64u << 20);
-	zg_slots_init(&r->slots, (uint32_t)conf->queue);
+	zg_slots_init(&r->slots, UINT32_MAX); /* never more than `queue`, which may change */
 	zg_list_init(&r->waiting);
 	zg_list_init(&r->spare);
 	zg_timeq_init(&r->deadlines, conf->timeout);
 	zg_defer_init(&r->turn, reqrep_turn, r);
 	r->timer = zg_timer_add(in->loop, reqrep_expire, r);
+	r->settle = zg_timer_add(in->loop, reqrep_settle, r);
 	r->endpoint = calloc(conf->req.count, sizeof *r->endpoint);
-	if (r->timer && r->endpoint)
+	if (r->timer && r->settle && r->endpoint)
 		return r;
 	reqrep_stop(in);
 	return NULL;
@@ -195,6 +210,17 @@ static void reqrep_cancel(zg_instance_t *in, zg_request_t *req)
 	reqrep_forget(in->state, req->ctx);
 }
 
+static void reqrep_reload(zg_instance_t *in)
+{
+	struct reqrep *r = in->state;
+
+	r->conf = in->conf;
+	reqrep_timeout_changed(r);
+	for (size_t i = 0; i < r->backends; i++)
+		reqrep_window_resize(&r->backend[i]);
+	zg_defer(in->loop, &r->turn);
+}
+
 const zg_module_t ZG_MODULE(reqrep) = {
 	.abi = ZG_MODULE_ABI,
 	.name = "reqrep",
@@ -205,9 +231,12 @@ const zg_module_t ZG_MODULE(reqrep) = {
 	.counters = reqrep_counters,
 	.counts_size = sizeof(struct reqrep_counts),
 	.methods = "POST",
+	.shared_size = sizeof(struct reqrep_shared),
+	.place = reqrep_place,
 	.check = reqrep_check,
 	.start = reqrep_start,
 	.request = reqrep_request,
 	.cancel = reqrep_cancel,
+	.reload = reqrep_reload,
 	.stop = reqrep_stop,
 };

@@ -1,5 +1,6 @@
-/* reqrep: what the files of this module share. One struct reqrep per worker
- * and location; everything runs on that worker's thread. */
+/* reqrep: what the files of this module share. One struct reqrep per instance,
+ * all on its worker's thread: at the location's home if it binds, else on every
+ * worker, each with connections of its own. */
 #ifndef REQREP_H
 #define REQREP_H
 
@@ -22,6 +23,11 @@ struct reqrep_counts {
 	uint64_t waiting, outstanding, abandoned;
 };
 
+/* Of the location, whichever worker has them. */
+struct reqrep_shared {
+	_Atomic uint64_t jobs; /* all there are, at most conf->queue */
+};
+
 /* A request from its arrival to its outcome. When its client leaves, or has
  * been told that time is up, while a worker has it, the rest of it stays until
  * the worker answers, is lost, or `timeout` has passed (again): the worker is
@@ -29,6 +35,7 @@ struct reqrep_counts {
 struct reqrep_job {
 	zg_link_t link;            /* in reqrep.waiting or in its backend's held */
 	zg_timeq_entry_t deadline;
+	uint64_t timeout;          /* ms: it is told of at the deadline */
 	zg_request_t *req;         /* NULL: nobody waits for the reply any more */
 	struct reqrep_backend *at; /* who has it; NULL: it waits */
 	uint64_t id;               /* what the worker knows it by */
@@ -58,12 +65,13 @@ struct reqrep {
 	zg_instance_t *in;
 	const struct reqrep_conf *conf;
 	struct reqrep_counts *counts;
+	struct reqrep_shared *shared;
 	zg_slots_t slots;         /* ids of the jobs that workers have */
 	zg_link_t waiting;        /* jobs, in the order of arrival */
-	unsigned jobs;            /* all there are, at most conf->queue */
 	zg_timeq_t deadlines;
 	zg_timer_t *timer;
 	bool timer_set;
+	zg_timer_t *settle;       /* runs while requests wait for workers yet to come */
 	zg_defer_t turn;          /* once after a turn in which something changed */
 	zg_link_t spare;          /* freed jobs, to be used again */
 	unsigned spares;
@@ -87,11 +95,16 @@ bool reqrep_finish(struct reqrep_backend *b, uint64_t id, zg_request_t **req);
 void reqrep_peers_changed(struct reqrep_backend *b, int change);
 void reqrep_turn(void *r);    /* zg_fn, of reqrep.turn */
 void reqrep_expire(void *r);  /* zg_fn, of reqrep.timer */
+void reqrep_settle(void *r);  /* zg_fn, of reqrep.settle */
+/* `timeout` has changed. */
+void reqrep_timeout_changed(struct reqrep *r);
 /* Frees every job; requests are gone already. */
 void reqrep_queue_free(struct reqrep *r);
 
 /* window.c: how much a worker may hold */
 
+/* `queue` has changed. */
+void reqrep_window_resize(struct reqrep_backend *b);
 /* Its peers changed: nothing is known of them. */
 void reqrep_window_reset(struct reqrep_backend *b);
 /* It did not answer in time: what was measured no longer holds. */

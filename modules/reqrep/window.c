@@ -34,6 +34,11 @@ static void set_window(struct reqrep_backend *b)
 		                       ? fits : WINDOW_MAX * (uint64_t)b->peers);
 }
 
+void reqrep_window_resize(struct reqrep_backend *b)
+{
+	set_window(b);
+}
+
 void reqrep_window_reset(struct reqrep_backend *b)
 {
 	b->kind = REQREP_UNKNOWN;

@@ -5,7 +5,7 @@
 #include <stdlib.h>
 
 /* What the operator configures. The core allocates and fills it from the rows
- * below; it never changes while the gateway runs. */
+ * below; a reload makes a new one. */
 struct skeleton_conf {
 	const char *greeting;
 };
@@ -76,6 +76,13 @@ static void skeleton_cancel(zg_instance_t *in, zg_request_t *req)
 	(void)req;
 }
 
+/* The operator has changed `greeting`: in->conf is new, and of the old one we keep
+ * nothing. Without this hook the location would start anew, with no visitors. */
+static void skeleton_reload(zg_instance_t *in)
+{
+	(void)in;
+}
+
 static void skeleton_stop(zg_instance_t *in)
 {
 	free(in->state);
@@ -96,5 +103,6 @@ const zg_module_t ZG_MODULE(skeleton) = {
 	.start = skeleton_start,
 	.request = skeleton_request,
 	.cancel = skeleton_cancel,
+	.reload = skeleton_reload,
 	.stop = skeleton_stop,
 };
