@@ -114,6 +114,16 @@ static unsigned ready_events(zg_socket_t *s)
 	return (unsigned)events;
 }
 
+/* The receive that found nothing may have used up the news that sending works
+ * again. */
+static void look_again(zg_socket_t *s)
+{
+	unsigned events = s->wants_write ? ready_events(s) : 0;
+
+	if (events & (s->paused ? ZMQ_POLLOUT : ZMQ_POLLOUT | ZMQ_POLLIN))
+		zg_defer(s->in->loop, &s->serve);
+}
+
 /* ZMQ_FD only tells that something may have changed, and sending may use that
  * signal up: so this runs after every signal and, deferred, after every send. */
 static void serve(void *ctx)
@@ -130,8 +140,10 @@ static void serve(void *ctx)
 	if (s->kind->mute)
 		return;
 	for (int i = 0; i < BURST; i++)
-		if (s->paused || !receive(s))
+		if (s->paused || !receive(s)) {
+			look_again(s);
 			return;
+		}
 	zg_defer(s->in->loop, &s->serve);
 }
 
