@@ -3,7 +3,6 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 #include <zmq.h>
 
 #define LOOK_MS 10 /* between two attempts */
@@ -25,19 +24,6 @@ bool zg_claim_concerns(const zg_list_t *freed, const char *address)
 	return false;
 }
 
-/* libzmq takes the path of an ipc address away from whoever has it, and that one
- * removes it in the end, whoever has it then: so it has to be gone first. */
-static int attempt(zg_claim_t *c, const char *address)
-{
-	const char *path = strncmp(address, "ipc://", 6) == 0 ? address + 6 : NULL;
-
-	if (path && *path != '@' && access(path, F_OK) == 0) {
-		errno = EADDRINUSE;
-		return -1;
-	}
-	return zmq_bind(c->zmq, address);
-}
-
 static void on_timer(void *ctx)
 {
 	zg_claim_t *c = ctx;
@@ -45,7 +31,7 @@ static void on_timer(void *ctx)
 	for (size_t i = 0; i < c->count; i++) {
 		const char *address = c->address[i];
 
-		if (attempt(c, address) != 0)
+		if (zmq_bind(c->zmq, address) != 0)
 			continue;
 		c->address[i--] = c->address[--c->count];
 		c->bound(c->ctx, address);
@@ -58,7 +44,7 @@ int zg_claim_bind(zg_claim_t *c, const char *address)
 {
 	const char **list;
 
-	if (attempt(c, address) == 0)
+	if (zmq_bind(c->zmq, address) == 0)
 		return 0;
 	if (zmq_errno() != EADDRINUSE)
 		return -1;

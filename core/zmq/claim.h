@@ -1,6 +1,7 @@
 /* claim: addresses that a reload binds for a new instance while the one that it
- * takes the place of still has them: each is tried until it is free. Part of a
- * zg_socket_t; on its thread. */
+ * takes the place of still has them: each is tried until it is free. (The path of an
+ * ipc address is free at once: libzmq 4.3.4 takes it over, and whoever had it does
+ * not remove it.) Part of a zg_socket_t; on its thread. */
 #ifndef ZG_ZMQ_CLAIM_H
 #define ZG_ZMQ_CLAIM_H
 
