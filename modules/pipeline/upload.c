@@ -1,6 +1,7 @@
 #include "pipeline.h"
 #include <errno.h>
 #include <inttypes.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 
 #define HEAD_MAX 65536 /* bytes before the body in a message */
@@ -63,7 +64,7 @@ static int take_room(struct pipeline *p, struct batch *b, uint64_t size)
 	if (check_room(p, b, size) < 0)
 		return -1;
 	count = ++p->shared->uploads;
-	bytes = p->shared->bytes += size;
+	bytes = atomic_fetch_add(&p->shared->bytes, size) + size;
 	if (count <= (uint64_t)p->conf->queue && bytes <= p->conf->queue_size)
 		return 0;
 	leave_room(p, size);
