@@ -25,6 +25,7 @@
 #include "engine/module.h"
 #include "engine/worker.h"
 #include "front/collect.h"
+#include "front/deflate.h"
 #include "front/fanout.h"
 #include "front/request.h"
 #include "front/ws.h"

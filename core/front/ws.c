@@ -17,9 +17,14 @@ size_t zg_ws_head_size(zg_ws_type_t type, size_t n)
 
 size_t zg_ws_head(unsigned char *out, zg_ws_type_t type, size_t n)
 {
+	static const unsigned char first[] = {
+		[ZG_WS_TEXT] = 0x81, [ZG_WS_BINARY] = 0x82,
+		[ZG_WS_TEXT_DEFLATED] = 0xc1, [ZG_WS_BINARY_DEFLATED] = 0xc2,
+	};
+
 	if (type == ZG_WS_BYTES)
 		return 0;
-	out[0] = type == ZG_WS_TEXT ? 0x81 : 0x82; /* FIN and the opcode */
+	out[0] = first[type]; /* FIN, RSV1 and the opcode */
 	if (n < 126) {
 		out[1] = (unsigned char)n;
 		return 2;

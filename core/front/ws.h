@@ -12,6 +12,7 @@
 typedef enum zg_ws_type {
 	ZG_WS_TEXT, ZG_WS_BINARY,
 	ZG_WS_BYTES, /* no frame: for streams (front/stream.h) */
+	ZG_WS_TEXT_DEFLATED, ZG_WS_BINARY_DEFLATED, /* the bytes are compressed (front/deflate.h) */
 } zg_ws_type_t;
 
 struct zg_ws {
@@ -19,6 +20,7 @@ struct zg_ws {
 	void *ctx;         /* the module's */
 	zg_link_t link;    /* the module's, e.g. membership of a fan-out */
 	char protocol[16]; /* subprotocol, "" for none */
+	bool deflates;     /* takes deflated messages */
 };
 
 /* Bytes of a server's frame header for a payload of n bytes. */

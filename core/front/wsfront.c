@@ -4,6 +4,7 @@
 #include "base/utf8.h"
 #include "engine/log.h"
 #include "front/answer.h"
+#include "front/deflate.h"
 #include "front/gate.h"
 #include "front/linger.h"
 #include "front/route.h"
@@ -124,6 +125,10 @@ static int on_receive(zg_ws_client_t *c, struct lws *wsi, const char *data, size
 			return fail(wsi, 1011, "out of memory");
 		message = zg_buf_str(&c->rx);
 	}
+	/* 4.1.6 under libuv forgets what is inflated and not handed out yet, until
+	 * something happens on the socket */
+	if (!whole && rest == 0 && c->pub.deflates)
+		lws_callback_on_writable(wsi);
 	if (!whole)
 		return 0;
 	if (c->rx_text && !zg_utf8_valid(message))
@@ -286,6 +291,7 @@ struct handshake {
 	zg_str_t lines; /* the head's field lines */
 	zg_str_t offer[OFFERS_MAX];
 	unsigned offers;
+	bool deflates;
 };
 
 /* The gate's parser has accepted the lines: every one is "name: value" CR LF. */
@@ -304,6 +310,8 @@ static void collect_offers(void *ctx, zg_str_t name, zg_str_t value)
 	struct handshake *h = ctx;
 	zg_str_t piece;
 
+	if (zg_str_ieq(name, ZG_STR("Sec-WebSocket-Extensions")))
+		h->deflates |= zg_deflate_offered(value);
 	if (!zg_str_ieq(name, ZG_STR("Sec-WebSocket-Protocol")))
 		return;
 	while (h->offers < OFFERS_MAX && zg_str_cut(&value, ',', &piece))
@@ -345,8 +353,12 @@ static void perform(zg_wsfront_t *f, zg_conn_t *conn, const zg_head_t *head, cha
 	int n = snprintf(own, sizeof own,
 	                 "GET / HTTP/1.1\r\nHost: zgate\r\nUpgrade: websocket\r\n"
 	                 "Connection: Upgrade\r\nSec-WebSocket-Version: 13\r\n"
-	                 "Sec-WebSocket-Key: %.*s\r\n\r\n",
-	                 ZG_STR_ARG(head->ws_key));
+	                 "Sec-WebSocket-Key: %.*s\r\n%s\r\n",
+	                 ZG_STR_ARG(head->ws_key),
+	                 /* libwebsockets answers with what it is offered */
+	                 c->pub.deflates ? "Sec-WebSocket-Extensions: permessage-deflate; "
+	                                   "server_no_context_takeover; client_no_context_takeover\r\n"
+	                                 : "");
 
 	/* the head has only been peeked at: take it off */
 	if (recv(conn->fd, bytes, head->size, MSG_DONTWAIT) != (ssize_t)head->size) {
@@ -405,6 +417,7 @@ zg_ws_adoption_t zg_wsfront_adopt(zg_wsfront_t *f, zg_conn_t *conn, const zg_hea
 	if (rc == 0 && !(c = zg_ws_client_new(f, &websocket, &h.req)))
 		rc = zg_refuse(no, 503, "out of memory");
 	if (rc == 0) {
+		c->pub.deflates = h.deflates;
 		perform(f, conn, head, copy, c, &h.req);
 		result = ZG_WS_ADOPTED;
 	}
@@ -503,12 +516,17 @@ int zg_wsfront_open(zg_worker_t *w, zg_err_t *err)
 		  .tx_packet_size = TX_CHUNK },
 		{ .name = NULL },
 	};
+	static const struct lws_extension extensions[] = {
+		{ "permessage-deflate", lws_extension_callback_pm_deflate, "permessage-deflate" },
+		{ NULL, NULL, NULL },
+	};
 	static pthread_once_t once = PTHREAD_ONCE_INIT;
 	zg_wsfront_t *f = calloc(1, sizeof *f);
 	void *loops[1] = { zg_loop_uv(w->loop) };
 	struct lws_context_creation_info info = {
 		.port = CONTEXT_PORT_NO_LISTEN_SERVER,
 		.protocols = protocols,
+		.extensions = extensions,
 		.options = LWS_SERVER_OPTION_LIBUV,
 		.foreign_loops = loops,
 		.gid = (gid_t)-1,

@@ -96,11 +96,12 @@ struct key {
 
 /* The key of the group with that encoding and these topics; n == 0: such a
  * group is not shared, so that joining and leaving it stays cheap. */
-static zg_str_t make_key(struct key *key, enum pubsub_encoding encoding, const struct pubsub_set *s)
+static zg_str_t make_key(struct key *key, enum pubsub_encoding encoding, bool deflates,
+                         const struct pubsub_set *s)
 {
 	if (s->n > PUBSUB_SHARED_MAX)
 		return ZG_STR_NONE;
-	key->word[0] = encoding;
+	key->word[0] = 2 * encoding + deflates;
 	for (size_t i = 0; i < s->n; i++)
 		key->word[1 + i] = (uintptr_t)s->item[i];
 	return zg_str_n(key->word, (1 + s->n) * sizeof *key->word);
@@ -109,7 +110,7 @@ static zg_str_t make_key(struct key *key, enum pubsub_encoding encoding, const s
 static void register_group(struct pubsub *p, struct pubsub_group *g)
 {
 	struct key key;
-	zg_str_t k = make_key(&key, g->encoding, &g->topics);
+	zg_str_t k = make_key(&key, g->encoding, g->deflates, &g->topics);
 
 	/* without memory for it: one that newcomers do not find works as well */
 	if (k.n > 0)
@@ -119,7 +120,7 @@ static void register_group(struct pubsub *p, struct pubsub_group *g)
 static void unregister_group(struct pubsub *p, struct pubsub_group *g)
 {
 	struct key key;
-	zg_str_t k = make_key(&key, g->encoding, &g->topics);
+	zg_str_t k = make_key(&key, g->encoding, g->deflates, &g->topics);
 
 	if (k.n > 0 && zg_map_get(&p->groups, k) == g)
 		zg_map_del(&p->groups, k);
@@ -171,14 +172,15 @@ static void group_free(struct pubsub *p, struct pubsub_group *g)
 }
 
 /* A group with the topics that are wanted. */
-static struct pubsub_group *group_new(struct pubsub *p, enum pubsub_encoding encoding)
+static struct pubsub_group *group_new(struct pubsub *p, const struct pubsub_client *c)
 {
 	struct pubsub_group *g = calloc(1, sizeof *g);
 	int why;
 
 	if (!g)
 		return NULL;
-	g->encoding = encoding;
+	g->encoding = c->encoding;
+	g->deflates = c->ws->deflates;
 	g->by_name = g->by_all = g;
 	zg_list_append(&p->all_groups, &g->link);
 	zg_fanout_init(&g->fanout, p->in->loop);
@@ -261,7 +263,7 @@ int pubsub_settle(struct pubsub *p, struct pubsub_client *c)
 {
 	struct pubsub_group *was = c->group, *to;
 	struct key key;
-	zg_str_t k = make_key(&key, c->encoding, &p->wanted);
+	zg_str_t k = make_key(&key, c->encoding, c->ws->deflates, &p->wanted);
 	int rc = 0;
 
 	to = k.n > 0 ? zg_map_get(&p->groups, k) : NULL;
@@ -269,7 +271,7 @@ int pubsub_settle(struct pubsub *p, struct pubsub_client *c)
 		part(was, c);
 		rc = refit(p, was);
 		join(was, c);
-	} else if (to || (to = group_new(p, c->encoding))) {
+	} else if (to || (to = group_new(p, c))) {
 		if (to != was) {
 			pubsub_leave(p, c);
 			join(to, c);

@@ -61,7 +61,7 @@ static size_t send_piece(struct newer *v, size_t left)
 	while (n < left && !(rate && n > 0) && (!burst.msg || burst.msg->len < PIECE_BYTES)) {
 		const struct pubsub_message *e = &v->event[left - ++n]->m;
 
-		if (pubsub_encode(v->p, v->c->encoding, e, &burst) != 0)
+		if (pubsub_encode(v->p, v->c, e, &burst) != 0)
 			v->p->counts->undelivered++;
 		v->c->lag_after = e->seq;
 	}

@@ -19,7 +19,8 @@ struct delivery {
 		const zg_str_t *part;
 		size_t parts; /* 0: there was no memory for it */
 		zg_str_t own[5];
-	} wire[PUBSUB_ENCODINGS];
+	} wire[PUBSUB_ENCODINGS], deflated[PUBSUB_ENCODINGS];
+	enum pubsub_encoding compressed; /* whose bytes lie in p->deflated */
 	zg_str_t json; /* n == 0: there was no memory for it */
 	char cursor[PUBSUB_CURSOR_SIZE];
 };
@@ -33,7 +34,7 @@ static void delivery_init(struct delivery *d, struct pubsub *p, const struct pub
 	d->json = ZG_STR_NONE;
 	d->cursor[0] = '\0';
 	for (size_t i = 0; i < PUBSUB_ENCODINGS; i++)
-		d->wire[i].made = false;
+		d->wire[i].made = d->deflated[i].made = false;
 	for (size_t i = 0; i < m->frames; i++) {
 		if (i > 0)
 			d->part[d->parts++] = ZG_STR(" ");
@@ -220,10 +221,32 @@ zg_msg_t *pubsub_gap(enum pubsub_encoding encoding, uint64_t missed, bool known)
 	return zg_ws_encode(form[encoding].type, part, 3);
 }
 
-static void append(struct delivery *d, struct pubsub_group *g)
+/* Compressed if it is large and the client takes that. Its bytes lie in a buffer
+ * that the next encoding uses again. */
+static const struct wire *wire_for(struct delivery *d, enum pubsub_encoding encoding, bool deflates)
 {
-	const struct wire *w = &d->wire[g->encoding];
+	struct wire *w = &d->wire[encoding], *small = &d->deflated[encoding];
+	size_t len = 0;
 
+	if (!w->made)
+		make(d, encoding);
+	for (size_t i = 0; i < w->parts && deflates; i++)
+		len += w->part[i].n;
+	if (!deflates || len < ZG_DEFLATE_MIN || w->type == ZG_WS_BYTES)
+		return w;
+	if (!small->made || d->compressed != encoding) {
+		small->made = true;
+		d->compressed = encoding;
+		small->type = w->type == ZG_WS_TEXT ? ZG_WS_TEXT_DEFLATED : ZG_WS_BINARY_DEFLATED;
+		small->part = small->own;
+		small->parts = zg_deflate_message(w->part, w->parts, &d->p->deflated);
+		small->own[0] = zg_buf_str(&d->p->deflated);
+	}
+	return small->parts ? small : w;
+}
+
+static void append(struct delivery *d, struct pubsub_group *g, const struct wire *w)
+{
 	zg_fanout_append(&g->fanout, w->type, w->part, w->parts);
 	if (g->fanout.burst.msg && g->fanout.burst.msg->units == 1)
 		g->first = d->m->seq;
@@ -233,17 +256,17 @@ static void deliver(void *ctx, void *subscriber)
 {
 	struct pubsub_group *g = *(struct pubsub_group **)subscriber;
 	struct delivery *d = ctx;
+	const struct wire *w;
 
 	d->matched = true;
 	if (g->stamp == d->p->stamp)
 		return; /* matched by another of its topics already */
 	g->stamp = d->p->stamp;
-	if (!d->wire[g->encoding].made)
-		make(d, g->encoding);
-	if (d->wire[g->encoding].parts == 0)
+	w = wire_for(d, g->encoding, g->deflates);
+	if (w->parts == 0)
 		d->p->counts->undelivered += g->fanout.count;
 	else
-		append(d, g);
+		append(d, g, w);
 }
 
 void pubsub_forget_large(zg_buf_t *b)
@@ -256,6 +279,7 @@ static void forget_scratch(struct pubsub *p)
 {
 	pubsub_forget_large(&p->json);
 	pubsub_forget_large(&p->sse);
+	pubsub_forget_large(&p->deflated);
 	pubsub_forget_large(&p->joined);
 }
 
@@ -271,17 +295,17 @@ bool pubsub_deliver(struct pubsub *p, const struct pubsub_message *m)
 	return d.matched;
 }
 
-int pubsub_encode(struct pubsub *p, enum pubsub_encoding encoding, const struct pubsub_message *m,
+int pubsub_encode(struct pubsub *p, const struct pubsub_client *c, const struct pubsub_message *m,
                   zg_burst_t *to)
 {
 	struct delivery d;
+	const struct wire *w;
 	int rc = -1;
 
 	delivery_init(&d, p, m);
-	make(&d, encoding);
-	if (d.wire[encoding].parts > 0)
-		rc = zg_burst_append(to, d.wire[encoding].type, d.wire[encoding].part,
-		                     d.wire[encoding].parts);
+	w = wire_for(&d, c->encoding, c->ws->deflates);
+	if (w->parts > 0)
+		rc = zg_burst_append(to, w->type, w->part, w->parts);
 	forget_scratch(p);
 	return rc;
 }

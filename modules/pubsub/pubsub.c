@@ -404,6 +404,7 @@ static void pubsub_stop(zg_instance_t *in)
 	zg_buf_free(&p->json);
 	zg_buf_free(&p->sse);
 	zg_buf_free(&p->joined);
+	zg_buf_free(&p->deflated);
 	zg_buf_free(&p->out);
 	free(p->wanted.item);
 	free(p);
@@ -436,7 +437,7 @@ static int pubsub_start(zg_instance_t *in, zg_err_t *err)
 	zg_list_init(&p->watches);
 	make_epoch(in->shared);
 	/* bounded by what the sockets and the front let in; this is for arithmetic */
-	p->json = p->sse = p->joined = p->out = ZG_BUF((size_t)1 << 30);
+	p->json = p->sse = p->joined = p->deflated = p->out = ZG_BUF((size_t)1 << 30);
 	p->topics.max = PUBSUB_TOPICS_MAX + conf->topics.count;
 	p->groups.max = SIZE_MAX; /* no more than there are clients */
 	p->trie = zg_trie_new(PUBSUB_TOPICS_MAX + conf->topics.count);

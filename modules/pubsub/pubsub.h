@@ -110,6 +110,7 @@ struct pubsub_group {
 	uint64_t stamp;               /* of the last message it got */
 	uint64_t first;               /* number of the first message in the burst */
 	enum pubsub_encoding encoding;
+	bool deflates;                /* large messages are compressed */
 	struct pubsub_set topics;
 	/* What the trie holds as subscribers: the addresses of these pointers, so
 	 * that "everything", where that stands for each of the configured
@@ -155,7 +156,7 @@ struct pubsub {
 	uint64_t stamp;          /* of the message being delivered */
 	uint64_t seq;            /* of the newest message that this worker knows of */
 	size_t publishing;       /* bytes on their way to the hub */
-	zg_buf_t json, sse, joined, out;
+	zg_buf_t json, sse, joined, deflated, out;
 	struct pubsub_set wanted; /* room for PUBSUB_V1_MAX; see group.c */
 };
 
@@ -198,8 +199,8 @@ void pubsub_offer(struct pubsub *p, const zg_list_t *prefixes);
 bool pubsub_deliver(struct pubsub *p, const struct pubsub_message *m);
 /* Keeps it for those that lag (conflate only); e is m, or NULL: not made yet. */
 void pubsub_lag_note(struct pubsub *p, const struct pubsub_message *m, struct pubsub_event *e);
-/* Appends it, encoded. -1: out of memory. */
-int pubsub_encode(struct pubsub *p, enum pubsub_encoding encoding, const struct pubsub_message *m,
+/* Appends it, encoded for the client. -1: out of memory. */
+int pubsub_encode(struct pubsub *p, const struct pubsub_client *c, const struct pubsub_message *m,
                   zg_burst_t *to);
 /* What tells a client that messages are missing: how many, or (known false) that
  * this cannot be known, as the gateway has started since. NULL: this encoding has

@@ -194,7 +194,7 @@ static void send_piece(struct pubsub *p, struct pubsub_client *c, const struct p
 
 		if (pubsub_receives(p, c, e->frame[0]))
 			continue;
-		if (pubsub_encode(p, c->encoding, e, &burst) == 0)
+		if (pubsub_encode(p, c, e, &burst) == 0)
 			p->counts->replayed++;
 		else
 			p->counts->undelivered++;

@@ -144,3 +144,65 @@ def test_one_stalled_among_many(gateway, publisher):
         ws.close()
     poll(lambda: gw.counters("/prices")["clients"] == 50)
     assert gw.counters("/prices")["ws_queued_bytes"] == 0
+
+
+@pytest.mark.parametrize("workers", WORKERS)
+def test_permessage_deflate(gateway, publisher, workers):
+    """Negotiated with who offers it; large messages are compressed, small ones
+    are not, and all arrive as they are: both ways, among clients without it."""
+    s, _ = publisher
+    gw = start(gateway, publisher, workers, "max_body = 10m", "pub = bind tcp://127.0.0.1:*")
+    with_it = [gw.ws("/prices?topic=A") for _ in range(4)] + [gw.ws("/prices?topic=A", subprotocols=["zgate.v1"])]
+    without = [gw.ws("/prices?topic=A", compression=None) for _ in range(4)]
+    assert all("permessage-deflate" in w.ws.response_headers["Sec-WebSocket-Extensions"] for w in with_it)
+    assert not any(w.ws.extensions for w in without)
+    assert with_it[4].recv_json()["op"] == "subscribed"
+    zrecv(s)
+    raw = gw.raw_ws("/prices?topic=A", {"Sec-WebSocket-Extensions": "permessage-deflate"})
+    for data in (b"small", b"x" * 100000, bytes(range(256)) * 200, "ä€".encode() * 5000, b"y" * 1100):
+        s.send(b"A " + data)
+        try:
+            whole = (b"A " + data).decode()
+        except UnicodeDecodeError:
+            whole = b"A " + data
+        assert all(w.recv() == whole for w in with_it[:4] + without)
+        assert with_it[4].recv_json().get("data", "") == (whole[2:] if isinstance(whole, str) else "")
+        head = raw.read(2)
+        assert bool(head[0] & 0x40) == (len(data) > 1000)  # RSV1
+        size = head[1] if head[1] < 126 else int.from_bytes(raw.read(2), "big")
+        assert len(raw.read(size)) == size < 10000
+    raw.close()
+    sub = zmq_sub(gw, s)
+    for data in ("x" * 1000000, "small", "z" * 20000):
+        with_it[0].send("A " + data)
+        assert zrecv(sub) == [b"A " + data.encode()]
+
+
+def zmq_sub(gw, s):
+    sub = s.context.socket(zmq.SUB)
+    sub.subscribe(b"")
+    sub.connect(gw.endpoint("/prices", "pub"))
+
+    def heard():
+        assert gw.http("POST", "/prices?topic=", b"warm").status == 202
+        return sub.poll(50)
+    poll(heard)
+    while sub.poll(200):
+        sub.recv()
+    return sub
+
+
+@pytest.mark.parametrize("offer, taken", [
+    ("permessage-deflate", True), ("permessage-deflate; client_max_window_bits", True),
+    ("permessage-deflate; server_max_window_bits=10, permessage-deflate", True),
+    ("permessage-deflate; server_max_window_bits=10", False), ("permessage-deflate; server_max_window_bits=15", True),
+    ("permessage-deflate; client_max_window_bits=\"10\"", True), ("permessage-deflate; client_max_window_bits=16", False),
+    ("permessage-deflate; x=1", False), ("x-webkit-deflate-frame", False), (";,;;=,", False),
+    ("permessage-deflate; server_no_context_takeover; server_no_context_takeover", False)])
+def test_deflate_offers(gateway, publisher, offer, taken):
+    gw = start(gateway, publisher, 1)
+    c = gw.connect()
+    from harness import handshake
+    c.send(handshake("/prices", gw.address, {"Sec-WebSocket-Extensions": offer}))
+    head = c.read_until(b"\r\n\r\n")
+    assert head.startswith(b"HTTP/1.1 101") and (b"permessage-deflate" in head) == taken
