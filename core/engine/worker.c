@@ -57,6 +57,16 @@ const char *zg_worker_version(void)
 	return ZG_VERSION;
 }
 
+const char *zg_worker_compiler(void)
+{
+	return ZG_COMPILER;
+}
+
+const char *zg_worker_libraries(void)
+{
+	return ZG_LIBRARIES;
+}
+
 /* ---- siblings ---- */
 
 static void deliver(void *ctx)
@@ -87,6 +97,7 @@ static void tour_done(void *ctx)
 {
 	zg_tour_t *t = ctx;
 
+	t->from->tours--;
 	t->done(t->from, t->ctx);
 }
 
@@ -105,6 +116,7 @@ static void tour_visit(void *ctx)
 void zg_worker_tour(zg_worker_t *w, zg_tour_t *t, void (*visit)(zg_worker_t *w, void *ctx),
                     void (*done)(zg_worker_t *w, void *ctx), void *ctx)
 {
+	w->tours++;
 	*t = (zg_tour_t){ .from = w, .visit = visit, .done = done, .ctx = ctx };
 	zg_loop_post(w->mate[0]->loop, &t->post, tour_visit, t);
 }
