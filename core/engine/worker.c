@@ -30,6 +30,8 @@ const zg_counter_t zg_location_counter_rows[] = {
 	ROW(ws_received, "WebSocket messages received from clients."),
 	ROW(ws_delivered, "WebSocket messages handed to clients' connections."),
 	ROW(ws_dropped, "WebSocket messages dropped because a client was too slow."),
+	ROW(ws_dropped_left, "WebSocket messages still queued for a client when it left."),
+	ROW(ws_dropped_memory, "WebSocket messages dropped because memory had run out."),
 	ROW(ws_slow_closed, "WebSockets closed because the client was too slow or did not answer a ping."),
 	LEVEL(ws_queued_bytes, "Bytes queued for slow WebSocket clients."),
 	ZG_COUNTER_END,

@@ -14,7 +14,8 @@ typedef struct zg_location_counts {
 	zg_hist_t request_time, waiting_time, worker_time;
 	uint64_t bytes_in, bytes_out;
 	uint64_t ws_opened, ws_open, ws_refused;
-	uint64_t ws_received, ws_delivered, ws_dropped, ws_slow_closed, ws_queued_bytes;
+	uint64_t ws_received, ws_delivered, ws_dropped, ws_dropped_left, ws_dropped_memory;
+	uint64_t ws_slow_closed, ws_queued_bytes;
 } zg_location_counts_t;
 extern const zg_counter_t zg_location_counter_rows[];
 

@@ -493,19 +493,25 @@ const char *zg_socket_peer_type(const zg_socket_t *s)
 	return s->peer_type ? s->peer_type : "";
 }
 
-static void describe_state(const zg_socket_t *s, bool bound, char *out, size_t size)
+void zg_socket_say_peers(zg_socket_info_t *info)
+{
+	snprintf(info->state, sizeof info->state, "%u peer%s connected%s%s", info->peers,
+	         info->peers == 1 ? "" : "s", *info->trouble ? "; " : "", info->trouble);
+}
+
+static void describe_state(const zg_socket_t *s, zg_socket_info_t *info)
 {
 	if (s->condition == REFUSED)
-		snprintf(out, size, "%u peer%s connected; one was refused: wrong type (%s needs %s) or no "
-		         "ZeroMQ", s->peers, s->peers == 1 ? "" : "s", s->kind->name, s->kind->wants);
-	else if (s->peers > 0)
-		snprintf(out, size, "%u peer%s connected", s->peers, s->peers == 1 ? "" : "s");
+		snprintf(info->trouble, sizeof info->trouble, "one was refused: wrong type (%s needs %s) or "
+		         "no ZeroMQ", s->kind->name, s->kind->wants);
+	if (s->condition == REFUSED || s->peers > 0)
+		zg_socket_say_peers(info);
 	else if (s->opt.endpoints == 1)
-		zg_state_say(&s->place[0].state, s->kind->name, s->kind->wants, out, size);
-	else if (bound)
-		snprintf(out, size, "bound, no peer connected");
+		zg_state_say(&s->place[0].state, s->kind->name, s->kind->wants, info->state,
+		             sizeof info->state);
 	else
-		snprintf(out, size, "connecting, nobody answers yet");
+		snprintf(info->state, sizeof info->state, "%s",
+		         info->bound ? "bound, no peer connected" : "connecting, nobody answers yet");
 }
 
 void zg_socket_describe(const zg_socket_t *s, zg_socket_info_t *info)
@@ -518,7 +524,7 @@ void zg_socket_describe(const zg_socket_t *s, zg_socket_info_t *info)
 	for (size_t i = 0; i < s->opt.endpoints; i++)
 		info->bound |= s->opt.endpoint[i].bind;
 	memcpy(info->endpoints, s->endpoints, sizeof info->endpoints);
-	describe_state(s, info->bound, info->state, sizeof info->state);
+	describe_state(s, info);
 }
 
 size_t zg_socket_endpoints(const zg_socket_t *s)

@@ -68,8 +68,11 @@ typedef struct zg_socket_info {
 	bool bound;              /* has a bound endpoint */
 	char endpoints[512];     /* as opened: with the real port of a wildcard */
 	char state[160];         /* one sentence: "1 peer connected", "nobody listens …" */
+	char trouble[112];       /* of it, what is wrong beside the peers; "" for nothing */
 } zg_socket_info_t;
 void zg_socket_describe(const zg_socket_t *s, zg_socket_info_t *info);
+/* Says `state` anew after peers have been added up. */
+void zg_socket_say_peers(zg_socket_info_t *info);
 
 /* In the order of how much they are worth telling. */
 typedef enum zg_endpoint_state {

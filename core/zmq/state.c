@@ -63,18 +63,19 @@ static void left(zg_state_t *s, uint64_t now)
 /* libzmq does not say why an attempt failed: how long it took tells. */
 static void attempt_failed(zg_state_t *s, uint64_t now)
 {
-	bool answered = !s->tried || now - s->tried < ANSWER_MS;
-
+	s->silent = s->tried && now - s->tried >= ANSWER_MS;
 	s->closed = true;
-	set(s, answered ? ZG_ENDPOINT_REFUSED : ZG_ENDPOINT_UNREACHABLE, now);
+	set(s, !s->silent ? ZG_ENDPOINT_REFUSED : ZG_ENDPOINT_UNREACHABLE, now);
 }
 
 /* It will be tried again; without an attempt that failed there could be none. */
 static void retrying(zg_state_t *s, uint64_t now)
 {
 	s->attempts++;
-	if (!s->closed && s->state != ZG_ENDPOINT_LOST && !failed_handshake(s))
+	if (!s->closed && s->state != ZG_ENDPOINT_LOST && !failed_handshake(s)) {
+		s->silent = false;
 		set(s, ZG_ENDPOINT_UNREACHABLE, now);
+	}
 	s->closed = false;
 	s->tried = 0;
 }
@@ -108,7 +109,7 @@ void zg_state_say(const zg_state_t *s, const char *type, const char *wants, char
 		[ZG_ENDPOINT_CONNECTING] = "nobody has answered there yet",
 		[ZG_ENDPOINT_HANDSHAKING] = "somebody listens there, but has not spoken ZeroMQ yet",
 		[ZG_ENDPOINT_LOST] = "the connection to the peer was lost",
-		[ZG_ENDPOINT_UNREACHABLE] = "no answer from there: no such host, no way to it, or it is silent",
+		[ZG_ENDPOINT_UNREACHABLE] = "no host of that name, or no way to it",
 		[ZG_ENDPOINT_REFUSED] = "nobody listens there",
 	};
 
@@ -128,7 +129,8 @@ void zg_state_say(const zg_state_t *s, const char *type, const char *wants, char
 		           "type (a %s needs %s)", type, wants);
 		break;
 	default:
-		snprintf(out, size, "%s", texts[s->state]);
+		snprintf(out, size, "%s", s->state == ZG_ENDPOINT_UNREACHABLE && s->silent
+		         ? "attempts to connect get no answer" : texts[s->state]);
 		break;
 	}
 }

@@ -8,7 +8,8 @@
 
 typedef struct zg_state {
 	zg_endpoint_state_t state;
-	bool bound, closed;  /* closed: the attempt under way has failed */
+	bool bound, closed;  /* closed: the attempt under way has ended */
+	bool silent;         /* ... without an answer, when it is ZG_ENDPOINT_UNREACHABLE */
 	uint64_t since, tried; /* ms; tried: when the attempt began, 0: none is known of */
 	unsigned peers;
 	uint64_t attempts, disconnects, handshakes_failed;

@@ -220,10 +220,10 @@ static json_t *describe(const status_section_t *at, uint64_t now)
 	if (at->service)
 		return json_pack("{s:s, s:o, s:o}", "name", at->name, "counters", counters(at),
 		                 "sockets", sockets(at, now));
-	return json_pack("{s:o, s:b, s:s, s:o, s:I, s:o, s:o, s:o}",
+	return json_pack("{s:o, s:b, s:s, s:o, s:o*, s:o, s:o, s:o}",
 	                 "path", string_of(zg_str(at->path)), "exact", (int)at->exact,
 	                 "bridge", at->module, "methods", words(zg_method_list(at->method_bits, methods)),
-	                 "client_queue", (json_int_t)at->client_queue,
+	                 "client_queue", at->websocket ? json_integer((json_int_t)at->client_queue) : NULL,
 	                 "counters", counters(at), "times", times(at), "sockets", sockets(at, now));
 }
 

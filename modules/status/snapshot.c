@@ -157,9 +157,14 @@ static void add_sockets(status_snapshot_t *s, status_section_t *at, const zg_ins
 		zg_socket_describe(from, &info);
 		if (!(to = socket_at(s, at, &info)))
 			return;
-		if (info.peers == 0 && to->info.peers > 0)
-			memcpy(to->info.state, info.state, sizeof info.state); /* one lacks it */
+		if (*info.trouble)
+			memcpy(to->info.trouble, info.trouble, sizeof info.trouble);
+		to->lacking |= info.peers == 0;
 		to->info.peers += info.peers;
+		if (info.peers == 0) /* what is wrong is worth more than that others are well */
+			memcpy(to->info.state, info.state, sizeof info.state);
+		else if (!to->lacking)
+			zg_socket_say_peers(&to->info);
 		to->info.sent += info.sent;
 		to->info.received += info.received;
 		to->info.discarded += info.discarded;

@@ -19,6 +19,7 @@ typedef struct status_socket {
 	struct status_socket *next;
 	const char *directive, *type;
 	zg_socket_info_t info;
+	bool lacking; /* a worker has no peer there */
 	status_endpoint_t *endpoint;
 } status_socket_t;
 

@@ -393,9 +393,8 @@ def test_questions_that_are_given_up(gateway):
                     c.send(ask * 3)
             except OSError:
                 return  # it does not listen any more
-    askers = [threading.Thread(target=leave) for _ in range(3)]
-    for a in askers:
-        a.start()
+    asker = threading.Thread(target=leave)
+    asker.start()
     for _ in range(3):
         since = len(gw.log)
         gw.signal(signal.SIGHUP)
@@ -406,8 +405,7 @@ def test_questions_that_are_given_up(gateway):
         assert gw.stop(signal.SIGTERM) == 0
     finally:
         stop.set()
-        for a in askers:
-            a.join()
+        asker.join()
 
 
 # shutting down ----------------------------------------------------------------
