@@ -504,11 +504,11 @@ static void describe_state(const zg_socket_t *s, zg_socket_info_t *info)
 	if (s->condition == REFUSED)
 		snprintf(info->trouble, sizeof info->trouble, "one was refused: wrong type (%s needs %s) or "
 		         "no ZeroMQ", s->kind->name, s->kind->wants);
-	if (s->condition == REFUSED || s->peers > 0)
-		zg_socket_say_peers(info);
-	else if (s->opt.endpoints == 1)
+	if (s->peers == 0 && s->opt.endpoints == 1)
 		zg_state_say(&s->place[0].state, s->kind->name, s->kind->wants, info->state,
 		             sizeof info->state);
+	else if (s->peers > 0 || s->condition == REFUSED)
+		zg_socket_say_peers(info);
 	else
 		snprintf(info->state, sizeof info->state, "%s",
 		         info->bound ? "bound, no peer connected" : "connecting, nobody answers yet");
