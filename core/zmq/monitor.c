@@ -237,6 +237,29 @@ zg_monitor_t *zg_monitor_new(zg_loop_t *loop, void *zmq, void *watched,
 	return m;
 }
 
+void zg_monitor_read(zg_monitor_t *m)
+{
+	while (read_event(m))
+		;
+}
+
+void zg_monitor_forget(zg_monitor_t *m, const char *address)
+{
+	uint64_t at = hash(address);
+
+	for (size_t i = 0; i < m->links;) {
+		bool joined = m->link[i].joined;
+
+		if (m->link[i].at != at) {
+			i++;
+			continue;
+		}
+		link_drop(m, &m->link[i]);
+		if (joined)
+			m->fn(m->ctx, ZG_MONITOR_LEFT, address);
+	}
+}
+
 void zg_monitor_free(zg_monitor_t **handle)
 {
 	zg_monitor_t *m = *handle;

@@ -26,6 +26,11 @@ typedef enum zg_monitor_event {
 zg_monitor_t *zg_monitor_new(zg_loop_t *loop, void *zmq, void *watched,
                              void (*fn)(void *ctx, zg_monitor_event_t event, const char *address),
                              void *ctx, zg_err_t *err);
+/* Tells now of all that has happened. */
+void zg_monitor_read(zg_monitor_t *m);
+/* The endpoint was disconnected with zmq_disconnect, of which libzmq does not
+ * tell: its connections are gone. */
+void zg_monitor_forget(zg_monitor_t *m, const char *address);
 /* Before the socket it watches is closed. */
 void zg_monitor_free(zg_monitor_t **m);
 

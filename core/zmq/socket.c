@@ -193,13 +193,16 @@ static void on_retry(void *ctx)
 {
 	zg_socket_t *s = ctx;
 
+	/* libzmq may have connected anew itself, a moment ago */
+	zg_monitor_read(s->monitor);
 	for (size_t i = 0; i < s->opt.endpoints; i++) {
 		const char *address = s->opt.endpoint[i].address;
 
 		if (!s->place[i].stale)
 			continue;
-		s->place[i].stale = false;
 		zmq_disconnect(s->zmq, address);
+		zg_monitor_forget(s->monitor, address);
+		s->place[i].stale = false;
 		zmq_connect(s->zmq, address);
 	}
 	zg_defer(s->in->loop, &s->serve);
