@@ -81,7 +81,8 @@ static int list_rows(const zg_directive_t *rows, zg_buf_t *out)
 
 const char *zg_conf_counter_kind(const zg_counter_t *row)
 {
-	return row->kind == ZG_KIND_GAUGE ? "now" : "since the start";
+	return row->kind == ZG_KIND_LIMIT ? "the limit"
+	       : row->kind == ZG_KIND_GAUGE ? "now" : "since the start";
 }
 
 static int list_counters(const zg_counter_t *rows, zg_buf_t *out)

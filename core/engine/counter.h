@@ -13,6 +13,7 @@ typedef enum zg_counter_kind {
 	ZG_KIND_COUNTER, /* only grows */
 	ZG_KIND_GAUGE,
 	ZG_KIND_HISTOGRAM, /* a zg_hist_t */
+	ZG_KIND_LIMIT,     /* a gauge that stands beside one: what the configuration allows */
 } zg_counter_kind_t;
 
 typedef struct zg_counter {
@@ -34,8 +35,15 @@ typedef struct zg_counter {
 	{ .name = #field,                                                                  \
 	  .offset = offsetof(st, field) + 0 * sizeof(&((st *)0)->field == (zg_hist_t *)0), \
 	  .kind = ZG_KIND_HISTOGRAM, .doc = (text) }
+/* Of the module's configuration, not its counters: a limit of all instances
+ * together. The field must be an int64_t or a uint64_t. */
+#define ZG_LIMIT(st, field, text)                                                          \
+	{ .name = #field "_limit",                                                         \
+	  .offset = offsetof(st, field) + 0 * sizeof(char[sizeof ((st *)0)->field == 8 ? 1 : -1]), \
+	  .kind = ZG_KIND_LIMIT, .doc = (text) }
 #define ZG_COUNTER_END              { .name = NULL }
 
+/* counts: the configuration for a limit. */
 static inline uint64_t zg_counter_value(const zg_counter_t *row, const void *counts)
 {
 	return *(const uint64_t *)((const char *)counts + row->offset);

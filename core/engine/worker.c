@@ -30,6 +30,8 @@ const zg_counter_t zg_location_counter_rows[] = {
 	ROW(ws_received, "WebSocket messages received from clients."),
 	ROW(ws_delivered, "WebSocket messages handed to clients' connections."),
 	ROW(ws_dropped, "WebSocket messages dropped because a client was too slow."),
+	ROW(ws_dropped_left, "WebSocket messages still queued for a client when it left."),
+	ROW(ws_dropped_memory, "WebSocket messages dropped because memory had run out."),
 	ROW(ws_slow_closed, "WebSockets closed because the client was too slow or did not answer a ping."),
 	LEVEL(ws_queued_bytes, "Bytes queued for slow WebSocket clients."),
 	ZG_COUNTER_END,
@@ -55,6 +57,16 @@ const zg_counter_t zg_worker_counter_rows[] = {
 const char *zg_worker_version(void)
 {
 	return ZG_VERSION;
+}
+
+const char *zg_worker_compiler(void)
+{
+	return ZG_COMPILER;
+}
+
+const char *zg_worker_libraries(void)
+{
+	return ZG_LIBRARIES;
 }
 
 /* ---- siblings ---- */
@@ -87,6 +99,7 @@ static void tour_done(void *ctx)
 {
 	zg_tour_t *t = ctx;
 
+	t->from->tours--;
 	t->done(t->from, t->ctx);
 }
 
@@ -105,6 +118,7 @@ static void tour_visit(void *ctx)
 void zg_worker_tour(zg_worker_t *w, zg_tour_t *t, void (*visit)(zg_worker_t *w, void *ctx),
                     void (*done)(zg_worker_t *w, void *ctx), void *ctx)
 {
+	w->tours++;
 	*t = (zg_tour_t){ .from = w, .visit = visit, .done = done, .ctx = ctx };
 	zg_loop_post(w->mate[0]->loop, &t->post, tour_visit, t);
 }

@@ -14,7 +14,8 @@ typedef struct zg_location_counts {
 	zg_hist_t request_time, waiting_time, worker_time;
 	uint64_t bytes_in, bytes_out;
 	uint64_t ws_opened, ws_open, ws_refused;
-	uint64_t ws_received, ws_delivered, ws_dropped, ws_slow_closed, ws_queued_bytes;
+	uint64_t ws_received, ws_delivered, ws_dropped, ws_dropped_left, ws_dropped_memory;
+	uint64_t ws_slow_closed, ws_queued_bytes;
 } zg_location_counts_t;
 extern const zg_counter_t zg_location_counter_rows[];
 
@@ -27,6 +28,9 @@ extern const zg_counter_t zg_worker_counter_rows[];
 
 /* "0.1.0" */
 const char *zg_worker_version(void);
+/* What built this binary, and the libraries it was built with, as -V says it. */
+const char *zg_worker_compiler(void);
+const char *zg_worker_libraries(void);
 
 /* ---- siblings ---- */
 
@@ -36,6 +40,7 @@ struct zg_family {
 	const zg_module_t *module;
 	zg_placement_t placement;
 	unsigned home, members;   /* the home's worker; how many there are */
+	uint64_t serial;          /* no other family of the process has or had it */
 	void *shared;
 	zg_instance_t **member;   /* by worker; NULL before start and after stop */
 };
@@ -62,8 +67,9 @@ void zg_instance_send(zg_instance_t *in, unsigned to, zg_letter_t *l,
 void zg_letter_return(zg_letter_t *l, unsigned to, void (*fn)(zg_instance_t *there, void *ctx));
 
 /* A tour of all workers: visit runs on each worker's thread in turn, then done
- * on the thread where it began. ctx is with one thread at a time, so it needs no
- * lock. The struct is the caller's until done. */
+ * on the thread where it began, always: the workers stop only when all tours
+ * are over. None may begin once the fronts are closed. ctx is with one thread at
+ * a time, so it needs no lock. The struct is the caller's until done. */
 typedef struct zg_tour {
 	zg_post_t post;
 	zg_worker_t *from;
@@ -80,6 +86,7 @@ typedef struct zg_common {
 	_Atomic uint64_t connections; /* open, on all workers */
 	_Atomic bool draining;        /* no new work is wanted: /ready fails */
 	_Atomic uint64_t reloads, reloads_failed;
+	_Atomic uint64_t configured;  /* when the configuration began to work, ms, monotonic */
 	uint64_t started;             /* ms, monotonic */
 } zg_common_t;
 
@@ -102,6 +109,7 @@ struct zg_worker {
 	                           * what has them is given up */
 	zg_link_t instances;      /* all there are, also those that are being given up */
 	zg_worker_counts_t counts;
+	unsigned tours;           /* that began here and are not over */
 	bool draining;
 	uint64_t end_at;          /* ms, while instances stop for good: when the time for it is over */
 };

@@ -120,7 +120,7 @@ int zg_fanout_append(zg_fanout_t *f, zg_ws_type_t type, const zg_str_t *parts, s
 		zg_fanout_flush(f);
 	if (zg_burst_append(&f->burst, type, parts, n) != 0) {
 		ZG_LIST_EACH(l, &f->members)
-			ZG_CONTAINER(l, zg_ws_t, link)->to->common->ws_dropped++;
+			ZG_CONTAINER(l, zg_ws_t, link)->to->common->ws_dropped_memory++;
 		return -1;
 	}
 	zg_defer(f->loop, &f->flush);

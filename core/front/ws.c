@@ -362,7 +362,7 @@ void zg_ws_client_closed(zg_ws_client_t *c)
 	zg_list_remove(&c->member);
 	zg_list_remove(&c->pub.link);
 	in->common->ws_open--;
-	in->common->ws_dropped += zg_ring_clear(&c->queue);
+	in->common->ws_dropped_left += zg_ring_clear(&c->queue);
 	in->common->ws_queued_bytes -= bytes;
 	zg_buf_free(&c->rx);
 	free(c);

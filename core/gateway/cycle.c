@@ -75,12 +75,13 @@ static const zg_section_t *find(const zg_cycle_t *c, const char *name, bool loca
 static zg_kin_t *kin_new(zg_cycle_t *c, const zg_section_t *s, const zg_module_t *m,
                          unsigned home, unsigned workers)
 {
+	static uint64_t serial; /* the main thread's */
 	zg_kin_t *k = calloc(1, sizeof *k);
 
 	if (!k)
 		return NULL;
 	k->family = (zg_family_t){
-		.module = m, .placement = placement_of(m, s->conf),
+		.module = m, .serial = ++serial, .placement = placement_of(m, s->conf),
 		.home = home, .members = workers,
 		.member = calloc(workers, sizeof *k->family.member),
 		.shared = calloc(1, m->shared_size + 1),

@@ -182,7 +182,7 @@ static void look(void *ctx)
 		}
 	}
 	if (h->closing) {
-		if (zg_http_away(h->w.http) > 0) {
+		if (zg_http_away(h->w.http) > 0 || h->w.tours > 0) {
 			busy = true;
 		} else {
 			h->closing = false;

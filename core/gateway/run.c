@@ -181,6 +181,7 @@ static void committed(void *ctx, const char *why)
 	g->cycle = g->next;
 	g->next = NULL;
 	zg_cycle_settle(g->cycle);
+	g->crew->common.configured = zg_loop_now(g->loop);
 	for (size_t i = 0; i < g->cycle->drops; i++)
 		zg_list_append(&g->dropped, &g->cycle->dropped[i]->link);
 	g->cycle->drops = 0;

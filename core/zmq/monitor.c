@@ -6,10 +6,10 @@
 #include <string.h>
 #include <zmq.h>
 
-#define EVENTS (ZMQ_EVENT_CONNECTED | ZMQ_EVENT_ACCEPTED | ZMQ_EVENT_CONNECT_RETRIED |         \
-                ZMQ_EVENT_DISCONNECTED | ZMQ_EVENT_HANDSHAKE_SUCCEEDED |                       \
-                ZMQ_EVENT_HANDSHAKE_FAILED_NO_DETAIL | ZMQ_EVENT_HANDSHAKE_FAILED_PROTOCOL |   \
-                ZMQ_EVENT_HANDSHAKE_FAILED_AUTH)
+#define EVENTS (ZMQ_EVENT_CONNECT_DELAYED | ZMQ_EVENT_CLOSED | ZMQ_EVENT_CONNECT_RETRIED |     \
+                ZMQ_EVENT_CONNECTED | ZMQ_EVENT_ACCEPTED | ZMQ_EVENT_DISCONNECTED |          \
+                ZMQ_EVENT_HANDSHAKE_SUCCEEDED | ZMQ_EVENT_HANDSHAKE_FAILED_NO_DETAIL |         \
+                ZMQ_EVENT_HANDSHAKE_FAILED_PROTOCOL | ZMQ_EVENT_HANDSHAKE_FAILED_AUTH)
 
 /* A peer of the wrong type is refused within a round trip; what lasted longer
  * had joined. */
@@ -18,6 +18,7 @@
 /* One TCP or IPC connection, from its monitor events. */
 struct link {
 	int fd;
+	uint64_t at;    /* a hash of its endpoint's address: doubts are among those of one */
 	uint64_t since; /* ms */
 	bool joined, doubtful; /* doubtful: another may be the one that joined */
 };
@@ -34,7 +35,17 @@ struct zg_monitor {
 	bool failed; /* a handshake failed: the next disconnection is that connection's */
 };
 
-static void link_add(zg_monitor_t *m, int fd)
+/* FNV-1a */
+static uint64_t hash(const char *address)
+{
+	uint64_t h = 0xcbf29ce484222325u;
+
+	for (; *address; address++)
+		h = (h ^ (unsigned char)*address) * 0x100000001b3u;
+	return h;
+}
+
+static void link_add(zg_monitor_t *m, int fd, const char *address)
 {
 	if (m->links == m->room) {
 		size_t room = m->room ? m->room * 2 : 4;
@@ -45,7 +56,8 @@ static void link_add(zg_monitor_t *m, int fd)
 		m->link = l;
 		m->room = room;
 	}
-	m->link[m->links++] = (struct link){ .fd = fd, .since = zg_loop_now(m->loop) };
+	m->link[m->links++] = (struct link){
+		.fd = fd, .at = hash(address), .since = zg_loop_now(m->loop) };
 }
 
 static struct link *link_find(zg_monitor_t *m, int fd)
@@ -64,10 +76,10 @@ static void link_drop(zg_monitor_t *m, struct link *l)
 	m->links--;
 }
 
-static struct link *link_oldest_waiting(zg_monitor_t *m)
+static struct link *link_oldest_waiting(zg_monitor_t *m, uint64_t at)
 {
 	for (size_t i = 0; i < m->links; i++)
-		if (!m->link[i].joined)
+		if (m->link[i].at == at && !m->link[i].joined)
 			return &m->link[i];
 	return NULL;
 }
@@ -76,19 +88,19 @@ static struct link *link_oldest_waiting(zg_monitor_t *m)
  * unfinished one is taken, with doubt if there are others. */
 static void on_succeeded(zg_monitor_t *m, const char *address)
 {
-	struct link *l = link_oldest_waiting(m);
+	struct link *l = link_oldest_waiting(m, hash(address));
 
 	if (!l)
 		return;
 	l->joined = true;
-	l->doubtful = link_oldest_waiting(m) != NULL;
+	l->doubtful = link_oldest_waiting(m, l->at) != NULL;
 	m->fn(m->ctx, ZG_MONITOR_JOINED, address);
 }
 
-static struct link *link_doubtful(zg_monitor_t *m)
+static struct link *link_doubtful(zg_monitor_t *m, uint64_t at)
 {
 	for (size_t i = 0; i < m->links; i++)
-		if (m->link[i].doubtful)
+		if (m->link[i].at == at && m->link[i].doubtful)
 			return &m->link[i];
 	return NULL;
 }
@@ -104,17 +116,17 @@ static void on_disconnected(zg_monitor_t *m, int fd, const char *address)
 	if (!l)
 		return;
 	left = l->joined;
-	if (left && (failed || l->doubtful) && (other = link_oldest_waiting(m))) {
+	if (left && (failed || l->doubtful) && (other = link_oldest_waiting(m, l->at))) {
 		other->joined = true; /* that one had joined, not this */
 		other->doubtful = false;
 		left = false;
-	} else if (!left && !failed && (other = link_doubtful(m)) &&
+	} else if (!left && !failed && (other = link_doubtful(m, l->at)) &&
 	           zg_loop_now(m->loop) - l->since >= REFUSAL_MS) {
 		other->joined = other->doubtful = false; /* this one had */
 		left = true;
 	} else if (!left && !failed) {
 		/* libzmq reports nothing else when the peer's socket type does not fit */
-		m->fn(m->ctx, ZG_MONITOR_REFUSED, address);
+		m->fn(m->ctx, ZG_MONITOR_WRONG_TYPE, address);
 	}
 	link_drop(m, l);
 	if (left)
@@ -124,10 +136,18 @@ static void on_disconnected(zg_monitor_t *m, int fd, const char *address)
 static void on_event(zg_monitor_t *m, unsigned event, unsigned value, const char *address)
 {
 	switch (event) {
+	case ZMQ_EVENT_CONNECT_DELAYED:
+		m->fn(m->ctx, ZG_MONITOR_TRYING, address);
+		break;
+	case ZMQ_EVENT_CLOSED:
+		m->fn(m->ctx, ZG_MONITOR_CLOSED, address);
+		break;
 	case ZMQ_EVENT_CONNECTED:
 	case ZMQ_EVENT_ACCEPTED:
 		if (!link_find(m, (int)value))
-			link_add(m, (int)value);
+			link_add(m, (int)value, address);
+		if (event == ZMQ_EVENT_CONNECTED)
+			m->fn(m->ctx, ZG_MONITOR_OPENED, address);
 		break;
 	case ZMQ_EVENT_HANDSHAKE_SUCCEEDED:
 		on_succeeded(m, address);
@@ -139,7 +159,7 @@ static void on_event(zg_monitor_t *m, unsigned event, unsigned value, const char
 	case ZMQ_EVENT_HANDSHAKE_FAILED_NO_DETAIL:
 	case ZMQ_EVENT_HANDSHAKE_FAILED_AUTH:
 		m->failed = true;
-		m->fn(m->ctx, ZG_MONITOR_REFUSED, address);
+		m->fn(m->ctx, ZG_MONITOR_FAILED, address);
 		break;
 	case ZMQ_EVENT_DISCONNECTED:
 		on_disconnected(m, (int)value, address);
@@ -215,6 +235,29 @@ zg_monitor_t *zg_monitor_new(zg_loop_t *loop, void *zmq, void *watched,
 	/* inproc: events that came before the first wait on the descriptor */
 	zg_defer(loop, &m->again);
 	return m;
+}
+
+void zg_monitor_read(zg_monitor_t *m)
+{
+	while (read_event(m))
+		;
+}
+
+void zg_monitor_forget(zg_monitor_t *m, const char *address)
+{
+	uint64_t at = hash(address);
+
+	for (size_t i = 0; i < m->links;) {
+		bool joined = m->link[i].joined;
+
+		if (m->link[i].at != at) {
+			i++;
+			continue;
+		}
+		link_drop(m, &m->link[i]);
+		if (joined)
+			m->fn(m->ctx, ZG_MONITOR_LEFT, address);
+	}
 }
 
 void zg_monitor_free(zg_monitor_t **handle)

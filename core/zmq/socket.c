@@ -5,6 +5,7 @@
 #include "zmq/claim.h"
 #include "zmq/context.h"
 #include "zmq/monitor.h"
+#include "zmq/state.h"
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -40,6 +41,13 @@ static const struct kind {
 /* What was last said of the connections, so that it is said once. */
 enum condition { NEW, RETRYING, JOINED, LEFT, REFUSED };
 
+/* Of one endpoint. */
+struct place {
+	zg_state_t state;
+	bool stale;        /* to be connected anew */
+	char real[256];    /* its address as opened */
+};
+
 struct zg_socket {
 	zg_link_t link; /* in->sockets */
 	zg_instance_t *in;
@@ -51,7 +59,7 @@ struct zg_socket {
 	zg_monitor_t *monitor;
 	unsigned peers;
 	zg_timer_t *retry; /* made when first needed */
-	bool *stale;       /* parallel to opt.endpoint: to be connected anew */
+	struct place *place; /* parallel to opt.endpoint */
 	zg_claim_t *claim; /* of addresses to be bound when another instance is stopped */
 	uint64_t settled;  /* ms: peers have had their time; 0: they need none */
 	bool paused, wants_write;
@@ -185,13 +193,16 @@ static void on_retry(void *ctx)
 {
 	zg_socket_t *s = ctx;
 
+	/* libzmq may have connected anew itself, a moment ago */
+	zg_monitor_read(s->monitor);
 	for (size_t i = 0; i < s->opt.endpoints; i++) {
 		const char *address = s->opt.endpoint[i].address;
 
-		if (!s->stale[i])
+		if (!s->place[i].stale)
 			continue;
-		s->stale[i] = false;
 		zmq_disconnect(s->zmq, address);
+		zg_monitor_forget(s->monitor, address);
+		s->place[i].stale = false;
 		zmq_connect(s->zmq, address);
 	}
 	zg_defer(s->in->loop, &s->serve);
@@ -207,23 +218,49 @@ static void connect_anew(zg_socket_t *s, const char *address, uint64_t ms)
 {
 	for (size_t i = 0; i < s->opt.endpoints; i++)
 		if (concerns(s, i, address))
-			s->stale[i] = true;
+			s->place[i].stale = true;
 	if (!s->retry)
 		s->retry = zg_timer_add(s->in->loop, on_retry, s);
 	if (s->retry)
 		zg_timer_set(s->retry, ms);
 }
 
+/* The endpoint that libzmq speaks of; an accepted connection's has the address
+ * it came to instead of a wildcard, so that only the port is the same. NULL: of
+ * none. */
+static struct place *find_place(zg_socket_t *s, const char *address)
+{
+	const char *port = strrchr(address, ':');
+
+	for (size_t i = 0; i < s->opt.endpoints; i++)
+		if (strcmp(s->place[i].real, address) == 0)
+			return &s->place[i];
+	for (size_t i = 0; port && i < s->opt.endpoints; i++) {
+		const char *at = strrchr(s->place[i].real, ':');
+
+		if (s->opt.endpoint[i].bind && at && strcmp(at, port) == 0)
+			return &s->place[i];
+	}
+	return NULL;
+}
+
 static void on_monitor(void *ctx, zg_monitor_event_t event, const char *address)
 {
 	zg_socket_t *s = ctx;
+	struct place *at = find_place(s, address);
 
+	if (at)
+		zg_state_note(&at->state, event, zg_loop_now(s->in->loop));
 	switch (event) {
+	case ZG_MONITOR_TRYING:
+	case ZG_MONITOR_CLOSED:
+	case ZG_MONITOR_OPENED:
+		return;
 	case ZG_MONITOR_JOINED:
 		s->peers++;
 		for (size_t i = 0; i < s->opt.endpoints; i++)
 			if (concerns(s, i, address))
-				s->stale[i] = false; /* libzmq has connected anew itself */
+				s->place[i].stale = false; /* libzmq has connected anew itself */
 		tell(s, JOINED, address);
 		if (s->opt.peers)
 			s->opt.peers(s->opt.ctx, s, 1);
@@ -246,7 +283,8 @@ static void on_monitor(void *ctx, zg_monitor_event_t event, const char *address)
 		if (s->condition != REFUSED)
 			tell(s, RETRYING, address);
 		break;
-	case ZG_MONITOR_REFUSED:
+	case ZG_MONITOR_WRONG_TYPE:
+	case ZG_MONITOR_FAILED:
 		s->handshakes_failed++;
 		tell(s, REFUSED, address);
 		connect_anew(s, address, RETRY_MS);
@@ -305,10 +343,12 @@ static int bind_endpoint(zg_socket_t *s, const char *address)
 	return zg_claim_bind(s->claim, address);
 }
 
-static int open_endpoint(zg_socket_t *s, const zg_endpoint_t *e, zg_err_t *err)
+static int open_endpoint(zg_socket_t *s, const zg_endpoint_t *e, struct place *at, zg_err_t *err)
 {
-	char real[256];
-	size_t size = sizeof real, used = strlen(s->endpoints);
+	char *real = at->real;
+	size_t size = sizeof at->real, used = strlen(s->endpoints);
+
+	zg_state_init(&at->state, e->bind, zg_loop_now(s->in->loop));
 
 	if (strchr(e->address, '['))
 		set_int(s, ZMQ_IPV6, 1);
@@ -317,7 +357,7 @@ static int open_endpoint(zg_socket_t *s, const zg_endpoint_t *e, zg_err_t *err)
 		              e->address, zmq_strerror(zmq_errno()));
 	if (!e->bind || zg_claim_waits(s->claim, e->address) ||
 	    zmq_getsockopt(s->zmq, ZMQ_LAST_ENDPOINT, real, &size) != 0)
-		snprintf(real, sizeof real, "%s", e->address);
+		snprintf(real, sizeof at->real, "%s", e->address);
 	snprintf(s->endpoints + used, sizeof s->endpoints - used, "%s%s %s", used ? ", " : "",
 	         e->bind ? "bind" : "connect", real);
 	return 0;
@@ -329,7 +369,7 @@ zg_socket_t *zg_socket_open(zg_instance_t *in, const zg_socket_options_t *option
 	size_t size = sizeof(int);
 	int fd;
 
-	if (!s || !(s->stale = calloc(options->endpoints + 1, sizeof *s->stale))) {
+	if (!s || !(s->place = calloc(options->endpoints + 1, sizeof *s->place))) {
 		zg_err(err, "out of memory");
 		free(s);
 		return NULL;
@@ -348,7 +388,7 @@ zg_socket_t *zg_socket_open(zg_instance_t *in, const zg_socket_options_t *option
 	if (!(s->monitor = zg_monitor_new(in->loop, in->worker->zmq, s->zmq, on_monitor, s, err)))
 		goto fail;
 	for (size_t i = 0; i < options->endpoints; i++)
-		if (open_endpoint(s, &options->endpoint[i], err) != 0)
+		if (open_endpoint(s, &options->endpoint[i], &s->place[i], err) != 0)
 			goto fail;
 	if (!(s->io = zg_io_add(in->loop, fd, ZG_IO_READ, on_fd, s))) {
 		zg_err(err, "%s: out of memory", options->name);
@@ -383,7 +423,7 @@ void zg_socket_close(zg_socket_t **handle, int linger_ms)
 		if (linger_ms > 0 && s->in->worker->end_at)
 			zg_context_expect(linger_ms);
 	}
-	free(s->stale);
+	free(s->place);
 	free(s);
 }
 
@@ -456,17 +496,25 @@ const char *zg_socket_peer_type(const zg_socket_t *s)
 	return s->peer_type ? s->peer_type : "";
 }
 
-static void describe_state(const zg_socket_t *s, bool bound, char *out, size_t size)
+void zg_socket_say_peers(zg_socket_info_t *info)
+{
+	snprintf(info->state, sizeof info->state, "%u peer%s connected%s%s", info->peers,
+	         info->peers == 1 ? "" : "s", *info->trouble ? "; " : "", info->trouble);
+}
+
+static void describe_state(const zg_socket_t *s, zg_socket_info_t *info)
 {
 	if (s->condition == REFUSED)
-		snprintf(out, size, "%u peer%s connected; one was refused: wrong type (%s needs %s) or no "
-		         "ZeroMQ", s->peers, s->peers == 1 ? "" : "s", s->kind->name, s->kind->wants);
-	else if (s->peers > 0)
-		snprintf(out, size, "%u peer%s connected", s->peers, s->peers == 1 ? "" : "s");
-	else if (bound)
-		snprintf(out, size, "bound, no peer connected");
+		snprintf(info->trouble, sizeof info->trouble, "one was refused: wrong type (%s needs %s) or "
+		         "no ZeroMQ", s->kind->name, s->kind->wants);
+	if (s->peers == 0 && s->opt.endpoints == 1)
+		zg_state_say(&s->place[0].state, s->kind->name, s->kind->wants, info->state,
+		             sizeof info->state);
+	else if (s->peers > 0 || s->condition == REFUSED)
+		zg_socket_say_peers(info);
 	else
-		snprintf(out, size, "connecting, nobody answers yet");
+		snprintf(info->state, sizeof info->state, "%s",
+		         info->bound ? "bound, no peer connected" : "connecting, nobody answers yet");
 }
 
 void zg_socket_describe(const zg_socket_t *s, zg_socket_info_t *info)
@@ -479,7 +527,40 @@ void zg_socket_describe(const zg_socket_t *s, zg_socket_info_t *info)
 	for (size_t i = 0; i < s->opt.endpoints; i++)
 		info->bound |= s->opt.endpoint[i].bind;
 	memcpy(info->endpoints, s->endpoints, sizeof info->endpoints);
-	describe_state(s, info->bound, info->state, sizeof info->state);
+	describe_state(s, info);
+}
+
+size_t zg_socket_endpoints(const zg_socket_t *s)
+{
+	return s->opt.endpoints;
+}
+
+void zg_socket_describe_endpoint(const zg_socket_t *s, size_t i, zg_endpoint_info_t *info)
+{
+	const struct place *p = &s->place[i];
+
+	*info = (zg_endpoint_info_t){
+		.bound = p->state.bound, .state = p->state.state, .since = p->state.since,
+		.peers = p->state.peers, .attempts = p->state.attempts,
+		.disconnects = p->state.disconnects, .handshakes_failed = p->state.handshakes_failed,
+	};
+	memcpy(info->address, p->real, sizeof info->address);
+	zg_state_say(&p->state, s->kind->name, s->kind->wants, info->text, sizeof info->text);
+}
+
+const char *zg_socket_nobody(const zg_socket_t *s, char *out, size_t size)
+{
+	char text[160];
+	size_t used = 0;
+
+	if (size)
+		out[0] = '\0';
+	for (size_t i = 0; i < s->opt.endpoints && used < size; i++) {
+		zg_state_say(&s->place[i].state, s->kind->name, s->kind->wants, text, sizeof text);
+		used += (size_t)snprintf(out + used, size - used, "%s%s: %s", i ? "; " : "",
+		                         s->place[i].real, text);
+	}
+	return out;
 }
 
 zg_socket_t *zg_socket_next(const zg_instance_t *in, zg_socket_t *at)

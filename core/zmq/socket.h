@@ -68,8 +68,43 @@ typedef struct zg_socket_info {
 	bool bound;              /* has a bound endpoint */
 	char endpoints[512];     /* as opened: with the real port of a wildcard */
 	char state[160];         /* one sentence: "1 peer connected", "nobody listens …" */
+	char trouble[112];       /* of it, what is wrong beside the peers; "" for nothing */
 } zg_socket_info_t;
 void zg_socket_describe(const zg_socket_t *s, zg_socket_info_t *info);
+/* Says `state` anew after peers have been added up. */
+void zg_socket_say_peers(zg_socket_info_t *info);
+
+/* In the order of how much they are worth telling. */
+typedef enum zg_endpoint_state {
+	ZG_ENDPOINT_CONNECTED,
+	ZG_ENDPOINT_BOUND,            /* whoever is there: see peers */
+	ZG_ENDPOINT_CONNECTING,       /* the first attempt is under way */
+	ZG_ENDPOINT_HANDSHAKING,      /* somebody is there, and has not spoken ZeroMQ yet */
+	ZG_ENDPOINT_LOST,             /* was connected; to be tried again */
+	ZG_ENDPOINT_UNREACHABLE,      /* no such name, no way there, or no answer */
+	ZG_ENDPOINT_REFUSED,          /* nobody listens there */
+	ZG_ENDPOINT_HANDSHAKE_FAILED, /* whoever is there does not speak ZeroMQ with us */
+	ZG_ENDPOINT_WRONG_TYPE,       /* a socket of a type that does not fit ours */
+	ZG_ENDPOINT_STATES
+} zg_endpoint_state_t;
+/* "handshake_failed" */
+const char *zg_endpoint_state_name(zg_endpoint_state_t state);
+
+typedef struct zg_endpoint_info {
+	char address[256];  /* as opened: with the real port of a wildcard */
+	bool bound;
+	zg_endpoint_state_t state;
+	uint64_t since;     /* when the state began, by the loop's clock */
+	unsigned peers;
+	uint64_t attempts;  /* to connect that failed, since the last that did not */
+	uint64_t disconnects, handshakes_failed;
+	char text[160];     /* the state as a clause: "nobody listens there" */
+} zg_endpoint_info_t;
+size_t zg_socket_endpoints(const zg_socket_t *s);
+void zg_socket_describe_endpoint(const zg_socket_t *s, size_t i, zg_endpoint_info_t *info);
+/* Why nobody is there, for an answer of 503: every endpoint and its state, into
+ * out (cut if too long); returns out. */
+const char *zg_socket_nobody(const zg_socket_t *s, char *out, size_t size);
 /* Walks an instance's sockets: start with NULL. */
 zg_socket_t *zg_socket_next(const zg_instance_t *in, zg_socket_t *at);
 

@@ -1,6 +1,6 @@
 /** One location: what it is, how it is doing, a form to try it, lines to copy. */
 import { copy, h, icon, setText, uid } from "./dom.js";
-import { bytes, compact, count, label, rate } from "./format.js";
+import { bytes, compact, count, duration, label, micros, rate } from "./format.js";
 import { clientSnippets, peerSnippets, rivals } from "./snippets.js";
 import { reqrepForm } from "./reqrep.js";
 import { pubsubForm } from "./pubsub.js";
@@ -59,6 +59,7 @@ export class Card {
 		this.sockets = h("ul", { class: "sockets" });
 		this.first = h("dl", { class: "counters" });
 		this.all = h("dl", { class: "counters all" });
+		this.times = h("p", { class: "muted small" }, "");
 		this.element = h("section", { class: "card", id: anchor(l.path), "aria-labelledby": title,
 			"data-bridge": l.bridge },
 			h("header", {}, icon(l.bridge), h("h2", { id: title }, l.path),
@@ -71,7 +72,7 @@ export class Card {
 					: [about(l), clientSnippets(l).map(snippet)]),
 				h("div", { class: "half facts" },
 					l.sockets.length ? h("h3", {}, "Sockets") : null, this.sockets,
-					h("h3", {}, "Counters"), this.first,
+					h("h3", {}, "Counters"), this.first, this.times,
 					h("details", {}, h("summary", {}, "All counters"), this.all),
 					this.form ? snippets(l, status) : null)));
 		this.update(l, status);
@@ -86,6 +87,7 @@ export class Card {
 		const first = l.bridge === SERVICE ? names.slice(0, 6) : FIRST[l.bridge] || FIRST.other;
 		counters(this.first, first.filter((name) => names.includes(name)), l, status);
 		counters(this.all, names, l, status);
+		setText(this.times, times(l));
 	}
 
 	remove() {
@@ -101,18 +103,42 @@ function about(l) {
 		(LINKS[l.bridge]?.(l) || [l.path]).map((p) => h("li", {}, h("a", { href: p }, p))));
 }
 
+/** "answered: half within 1 ms, 99 % within 5 ms · …" */
+function times(l) {
+	return [["request_time", "answered"], ["waiting_time", "waited"], ["worker_time", "worked on"]]
+		.filter(([name]) => l.times?.[name]?.count)
+		.map(([name, verb]) => {
+			const { p50, p99 } = l.times[name].at_most_us;
+			return `${verb}: half within ${micros(p50)}, 99 % within ${micros(p99)}`;
+		}).join(" · ");
+}
+
+/** Where a socket has several endpoints: what each is. */
+function endpointList(s) {
+	return s.states?.length > 1 ? s.states.map((e) => h("li", {}, h("code", {}, e.endpoint), h("span", {}, "")))
+		: [];
+}
+
+/** " for 3 min", where it says something */
+function since(e) {
+	return e.since_ms >= 1000 ? ` for ${duration(e.since_ms)}` : "";
+}
+
 function socketRow(s) {
 	const verb = /\b(bind|connect)\b/.test(s.endpoints) ? "" : s.bound ? "bind " : "connect ";
 	return h("li", {},
 		h("p", {}, h("b", {}, s.directive), " = ", h("code", {}, verb + s.endpoints)),
 		h("p", { class: "state" }, s.state),
-		h("p", { class: "muted small" }, ""));
+		h("p", { class: "muted small" }, ""),
+		h("ul", { class: "endpoints small" }, endpointList(s)));
 }
 
 function updateSocket(row, s) {
-	const [, state, figures] = row.children;
+	const [, state, figures, list] = row.children;
 	state.dataset.state = socketHealth(s);
-	setText(state, s.state);
+	setText(state, s.state + (s.states?.length === 1 ? since(s.states[0]) : ""));
+	if (list.childElementCount)
+		s.states.forEach((e, i) => setText(list.children[i].lastElementChild, ` ${e.detail}${since(e)}`));
 	setText(figures, [s.type,
 		RECEIVERS.includes(s.type) ? "" : `${compact(s.sent)} sent`,
 		SENDERS.includes(s.type) ? "" : `${compact(s.received)} received`,
@@ -136,7 +162,7 @@ function counters(dl, names, l, status) {
 }
 
 function isGauge(name) {
-	return /(^|_)(open|flight|queued|waiting|outstanding|pending|held)($|_)/.test(name);
+	return /(^|_)(open|flight|queued|waiting|outstanding|abandoned|pending|held|limit)($|_)/.test(name);
 }
 
 function snippets(l, status) {

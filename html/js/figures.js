@@ -4,13 +4,15 @@ import { bytes, compact, duration, rate } from "./format.js";
 
 const WIDTH = 60, HEIGHT = 20;
 
+const DROPS = ["ws_dropped", "ws_dropped_left", "ws_dropped_memory"];
+
 /** label, its value, and the history to chart beside it */
 const FIGURES = [
 	["Requests", (s) => `${rate(s.sumRate("requests"))}/s`, "requests"],
 	["In flight", (s) => compact(s.sum("in_flight"))],
 	["WebSockets", (s) => compact(s.sum("ws_open"))],
 	["Delivered", (s) => `${rate(s.sumRate("ws_delivered"))}/s`, "ws_delivered"],
-	["Dropped", (s) => compact(s.sum("ws_dropped"))],
+	["Dropped", (s) => compact(DROPS.reduce((n, name) => n + s.sum(name), 0))],
 	["Uptime", (s) => duration(s.latest.uptime_ms)],
 	["Memory", (s) => bytes(s.latest.memory_bytes)],
 	["Descriptors", (s) => compact(s.latest.descriptors)],

@@ -50,6 +50,12 @@ export function millis(ms) {
 		: `${(ms / 1000).toFixed(1)} s`;
 }
 
+/** A bound of a histogram, from microseconds; null is over all bounds. */
+export function micros(us) {
+	return us === null ? "more than a minute" : us < 1000 ? `${us} µs`
+		: us < 1e6 ? `${us / 1000} ms` : `${us / 1e6} s`;
+}
+
 /** 14:05:09.120 */
 export function clock(date) {
 	const two = (n) => String(n).padStart(2, "0");

@@ -28,6 +28,8 @@ static const zg_counter_t pipeline_counters[] = {
 	ZG_COUNTER(struct pipeline_counts, uploads, "Uploads accepted with 202, each file of a form."),
 	ZG_GAUGE(struct pipeline_counts, queued, "Uploads waiting for a worker."),
 	ZG_GAUGE(struct pipeline_counts, queued_bytes, "Bytes of these."),
+	ZG_LIMIT(struct pipeline_conf, queue, "How many uploads may wait for a worker."),
+	ZG_LIMIT(struct pipeline_conf, queue_size, "How many bytes of uploads may wait for a worker."),
 	ZG_COUNTER(struct pipeline_counts, handed_over, "Uploads handed over to ZeroMQ for a worker."),
 	ZG_COUNTER(struct pipeline_counts, refused_no_worker,
 	           "Requests refused because no worker was connected."),

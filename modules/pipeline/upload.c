@@ -198,16 +198,15 @@ static int add_body(struct pipeline *p, struct batch *b, const zg_request_t *req
 
 static int collect(struct pipeline *p, struct batch *b, const zg_request_t *req)
 {
-	zg_socket_info_t info;
+	char at[256];
 
 	/* `curl -T FILE URL/` puts to URL/FILE */
 	if (req->below.n && (req->method != ZG_PUT || memchr(req->below.p, '/', req->below.n)))
 		return refuse(b, 404, "uploads go to %.*s", ZG_STR_ARG(p->in->location->path));
 	if (zg_socket_peers(p->push) == 0 && !zg_socket_settling(p->push)) {
 		p->counts->refused_no_worker++;
-		zg_socket_describe(p->push, &info);
 		return refuse(b, 503, "no worker is connected to push (%s); nothing was kept, send it "
-		              "again when one runs", info.endpoints);
+		              "again when one runs", zg_socket_nobody(p->push, at, sizeof at));
 	}
 	return zg_form_is(req->content_type) ? add_form(p, b, req) : add_body(p, b, req);
 }

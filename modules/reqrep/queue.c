@@ -180,12 +180,10 @@ static void refuse_without_worker(struct reqrep *r, zg_request_t *req)
 	size_t used = 0;
 
 	for (size_t i = 0; i < r->backends && used < sizeof text; i++) {
-		const struct reqrep_backend *b = &r->backend[i];
 		char at[WHERE_MAX];
 
-		used += (size_t)snprintf(text + used, sizeof text - used, "%snobody %s %s",
-		                         i ? "; " : "", b->address ? "answers at" : "has connected to",
-		                         where(b, at));
+		used += (size_t)snprintf(text + used, sizeof text - used, "%s%s", i ? "; " : "",
+		                         zg_socket_nobody(r->backend[i].socket, at, sizeof at));
 	}
 	r->counts->no_worker++;
 	zg_request_problem(req, 503, "No worker is connected: %s.", text);

@@ -33,6 +33,7 @@ static const zg_counter_t reqrep_counters[] = {
 	ZG_GAUGE(struct reqrep_counts, outstanding, "Requests that are with a worker."),
 	ZG_GAUGE(struct reqrep_counts, abandoned,
 	         "Requests still with a worker whose client left or got a 504."),
+	ZG_LIMIT(struct reqrep_conf, queue, "How many of these three there may be together."),
 	ZG_COUNTER_END
 };
 

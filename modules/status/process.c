@@ -41,12 +41,19 @@ static uint64_t process_descriptors(void)
 
 status_process_t status_process_read(const zg_worker_t *w)
 {
+	const zg_common_t *c = w->common;
+	uint64_t now = zg_loop_now(w->loop), configured = c->configured;
 	struct rlimit limit = { 0 };
 
 	getrlimit(RLIMIT_NOFILE, &limit);
 	return (status_process_t){
 		.pid = (int)getpid(),
-		.uptime_ms = zg_loop_now(w->loop) - w->common->started,
+		/* another thread's clock may have been read a moment later */
+		.uptime_ms = now > c->started ? now - c->started : 0,
+		.configured_ms = now > configured ? now - configured : 0,
+		.reloads = c->reloads,
+		.reloads_failed = c->reloads_failed,
+		.draining = c->draining,
 		.memory_bytes = process_memory(),
 		.descriptors = process_descriptors(),
 		.descriptors_max = limit.rlim_cur,
