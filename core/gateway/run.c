@@ -286,7 +286,8 @@ static void begin_reload(struct gateway *g)
 	conf = zg_conf_load(&(zg_conf_options_t){
 		.prefix = g->options->prefix, .file = g->options->file, .set = g->options->set,
 		.error = on_conf_error, .ctx = g });
-	if (conf && zg_listen_renew(&g->fresh, &g->listeners, conf, &err) != 0) {
+	if (conf && zg_listen_renew(&g->fresh, &g->listeners, conf, g->crew->hands,
+	                            &err) != 0) {
 		zg_error("%s", err.text);
 		zg_conf_free(&conf);
 	}
