@@ -1,7 +1,7 @@
 /* channel: what the gateway tells its master, over a socket pair: the listening
  * sockets and the configuration it works with, so that they outlive it, and what
- * systemd is to hear, as that listens to the master only. Never blocks: what does not fit is lost, and
- * said. Main threads. */
+ * systemd is to hear, as that listens to the master only. Never blocks: what does
+ * not fit is lost, and said. Main threads. */
 #ifndef ZG_GATEWAY_CHANNEL_H
 #define ZG_GATEWAY_CHANNEL_H
 
@@ -12,7 +12,8 @@
 int zg_channel_new(int end[2]);
 
 /* The gateway's side; fd -1: there is no master. */
-void zg_channel_at_work(int fd, zg_listeners_t *l, const zg_conf_t *conf); /* l is lent from now on */
+/* The listeners are lent from now on. */
+void zg_channel_at_work(int fd, zg_listeners_t *l, const zg_conf_t *conf);
 void zg_channel_ending(int fd);  /* it was told to end, and has stopped listening */
 void zg_channel_reopen(int fd);  /* an operator wants the logs reopened */
 void zg_channel_notify(int fd, const char *state);
