@@ -164,7 +164,7 @@ zg_conf_t *zg_conf_load(const zg_conf_options_t *options)
 		zg_conf_no_memory(&l);
 	else
 		apply(&l);
-	if (l.errors)
+	if (l.errors && !options->faulty)
 		zg_conf_free(&l.conf);
 	return l.conf;
 }

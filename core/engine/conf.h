@@ -75,12 +75,13 @@ typedef struct zg_conf_options {
 	const char *prefix;      /* absolute, no trailing slash */
 	const char *file;        /* absolute */
 	const char *const *set;  /* of -g: "section.key=value", NULL-terminated, or NULL */
+	bool faulty;             /* what has errors is returned all the same: to look at, never to run */
 	/* called for every error, a whole sentence with FILE:LINE: [section] key: */
 	void (*error)(void *ctx, const char *sentence);
 	void *ctx;
 } zg_conf_options_t;
 
-/* NULL after at least one call of error. */
+/* NULL after at least one call of error; with `faulty` only if memory ran out. */
 zg_conf_t *zg_conf_load(const zg_conf_options_t *options);
 void zg_conf_free(zg_conf_t **conf);
 /* The configuration in effect, as an INI file. */

@@ -215,8 +215,11 @@ static void add_gateway(zg_load_t *l)
 	while (s && strcmp(s->name, "gateway"))
 		s = s->next;
 	part = s ? add_part(l, s, ZG_PART_GATEWAY) : NULL;
-	if (part)
-		zg_conf_apply(l, part);
+	if (!part)
+		return;
+	zg_conf_apply(l, part);
+	if (l->conf->gateway.group && !l->conf->gateway.user)
+		zg_conf_error_at(l, part, zg_ini_find(part->raw, "group"), "needs `user` beside it");
 }
 
 void zg_conf_parts(zg_load_t *l)

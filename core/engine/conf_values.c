@@ -1,6 +1,8 @@
 /* What a row's type cannot say of single values. */
 #include "engine/conf_load.h"
 #include "engine/endpoint.h"
+#include <grp.h>
+#include <pwd.h>
 #include <stdio.h>
 
 static void check_listen(zg_load_t *l, zg_part_t *part, const zg_ini_entry_t *e, zg_list_t *list,
@@ -125,6 +127,16 @@ static const struct {
 	{ zg_conf_location_rows, "origins", check_origin },
 };
 
+/* Whether there is such a user or group. */
+static void check_name(zg_load_t *l, const zg_part_t *part, const zg_ini_entry_t *e,
+                       const zg_directive_t *row, const zg_gateway_t *conf)
+{
+	if (row == zg_conf_find_row(zg_conf_gateway_rows, "user") && !getpwnam(conf->user))
+		zg_conf_error_at(l, part, e, "there is no user \"%s\"", conf->user);
+	if (row == zg_conf_find_row(zg_conf_gateway_rows, "group") && !getgrnam(conf->group))
+		zg_conf_error_at(l, part, e, "there is no group \"%s\"", conf->group);
+}
+
 void zg_conf_check_value(zg_load_t *l, zg_part_t *part, const zg_ini_entry_t *entry,
                          const zg_directive_t *row, void *conf, size_t from)
 {
@@ -136,6 +148,8 @@ void zg_conf_check_value(zg_load_t *l, zg_part_t *part, const zg_ini_entry_t *en
 		for (size_t i = from; i < list->count; i++)
 			check_bound(l, part, entry, &list->item[i]);
 	}
+	if (row->type == ZG_TYPE_STRING)
+		check_name(l, part, entry, row, conf);
 	if (row->type != ZG_TYPE_LIST)
 		return;
 	for (size_t k = 0; k < ZG_COUNT_OF(checks); k++)

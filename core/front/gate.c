@@ -423,21 +423,30 @@ static int ear_open(zg_gate_t *g, int fd)
 	return 0;
 }
 
+static int listen_at(zg_gate_t *g, const zg_listener_t *l)
+{
+	int rc = 0;
+
+	for (size_t k = 0; k < l->fds; k++) {
+		struct ear *ear = ear_find(g, l->fd[k]);
+
+		if (ear)
+			ear->wanted = true;
+		else if (zg_listener_is_for(l, k, g->w->index, g->w->mates) && ear_open(g, l->fd[k]) != 0)
+			rc = -1;
+	}
+	return rc;
+}
+
 static int listen_on(zg_gate_t *g, const zg_listeners_t *listeners, zg_err_t *err)
 {
 	int rc = 0;
 
 	ZG_LIST_EACH(l, &g->ears)
 		ZG_CONTAINER(l, struct ear, link)->wanted = false;
-	for (size_t i = 0; i < listeners->count; i++) {
-		int fd = zg_listener_fd(&listeners->item[i], g->w->index);
-		struct ear *ear = ear_find(g, fd);
-
-		if (ear)
-			ear->wanted = true;
-		else if (ear_open(g, fd) != 0)
+	for (size_t i = 0; i < listeners->count; i++)
+		if (listen_at(g, &listeners->item[i]) != 0)
 			rc = zg_err(err, "cannot accept at %s: out of memory", listeners->item[i].text);
-	}
 	ZG_LIST_EACH(l, &g->ears)
 		if (!ZG_CONTAINER(l, struct ear, link)->wanted)
 			ear_close(ZG_CONTAINER(l, struct ear, link));

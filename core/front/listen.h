@@ -1,5 +1,6 @@
 /* listen: the listening sockets of one configuration. Opened on the main
- * thread before any worker starts, so that a taken port fails the start. */
+ * thread before any worker starts, so that a taken port fails the start. All
+ * functions: main thread. */
 #ifndef ZG_FRONT_LISTEN_H
 #define ZG_FRONT_LISTEN_H
 
@@ -7,10 +8,12 @@
 #include "engine/conf.h"
 
 typedef struct zg_listener {
-	int fd;
+	int *fd;        /* several with SO_REUSEPORT: the kernel spreads clients over them */
+	unsigned fds;
 	char text[128]; /* ADDRESS:PORT with the real port, or unix:/path */
 	char *unlink;   /* of a unix socket: its path, removed at the end */
 	char *where;    /* as the directive has it */
+	bool lent;      /* the master has it too (gateway/master.h): the path is its to remove */
 } zg_listener_t;
 
 typedef struct zg_listeners {
@@ -18,11 +21,13 @@ typedef struct zg_listeners {
 	size_t count;
 } zg_listeners_t;
 
-/* The descriptor that a worker accepts from. */
-static inline int zg_listener_fd(const zg_listener_t *l, unsigned worker)
+/* Whether a worker accepts from the k-th descriptor. Every worker has one, and
+ * every descriptor a worker, however many there are: a unix socket has one for
+ * all, and so has what was inherited. */
+static inline bool zg_listener_is_for(const zg_listener_t *l, size_t k, unsigned worker,
+                                      unsigned workers)
 {
-	(void)worker;
-	return l->fd;
+	return l->fds < workers ? worker % l->fds == k : k % workers == worker;
 }
 
 /* Binds and listens on every `listen` of the configuration, or on none: -1,
@@ -30,10 +35,12 @@ static inline int zg_listener_fd(const zg_listener_t *l, unsigned worker)
 int zg_listen_open(zg_listeners_t *l, const zg_conf_t *conf, zg_err_t *err);
 void zg_listen_close(zg_listeners_t *l);
 /* The listeners of another configuration: those of `from` that it names as well
- * are shared, the others opened. -1: none is. */
+ * are shared, the others opened, a TCP address once for each worker. -1: none is. */
 int zg_listen_renew(zg_listeners_t *to, const zg_listeners_t *from, const zg_conf_t *conf,
-                    zg_err_t *err);
+                    unsigned workers, zg_err_t *err);
 /* Closes those of l that `but` does not share, and frees l. */
 void zg_listen_close_dropped(zg_listeners_t *l, const zg_listeners_t *but);
+/* Frees one, and closes it. */
+void zg_listen_close_one(zg_listener_t *l);
 
 #endif

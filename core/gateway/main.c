@@ -2,15 +2,19 @@
 #include "config.h"
 #include "engine/conf.h"
 #include "engine/log.h"
-#include "front/listen.h"
+#include "front/inherit.h"
+#include "gateway/control.h"
+#include "gateway/master.h"
 #include "gateway/options.h"
-#include "gateway/run.h"
+#include "gateway/privileges.h"
+#include "gateway/tell.h"
 #include "gateway/try.h"
 #include "zmq/context.h"
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #define PRINT_MAX (4u << 20)
 
@@ -83,23 +87,60 @@ static void print_build(void)
 	printf("\n");
 }
 
+/* ---- running ---- */
+
+static zg_conf_t *take(zg_conf_t **conf)
+{
+	zg_conf_t *taken = *conf;
+
+	*conf = NULL;
+	return taken;
+}
+
+static int open_first(zg_given_t *given, zg_pid_t *pid, const zg_gateway_t *conf, zg_err_t *err)
+{
+	if (zg_pid_open(pid, conf->pid, err) != 0)
+		return -1;
+	return conf->pid && (given->control = zg_control_open(conf->pid, err)) < 0 ? -1 : 0;
+}
+
+/* What needs privileges, or is the outermost process's, is opened here. */
 static int run(const zg_options_t *o, zg_conf_t *conf)
 {
-	zg_listeners_t listeners;
+	zg_given_t given = { .control = -1, .master = -1 };
+	zg_pid_t pid = { .fd = -1 };
 	zg_err_t err;
+	int rc = 1;
 
+	zg_inherit_begin();
 	if (zg_log_open(conf->gateway.error_log, (zg_log_level_t)conf->gateway.log_level) != 0) {
 		fprintf(stderr, "zgate: error_log: cannot open %s: %s\n", conf->gateway.error_log,
 		        strerror(errno));
 		zg_conf_free(&conf);
 		return 1;
 	}
-	if (zg_listen_open(&listeners, conf, &err) != 0) {
+	if (zg_listen_open(&given.listeners, conf, &err) != 0 ||
+	    open_first(&given, &pid, &conf->gateway, &err) != 0) {
 		zg_error("%s", err.text);
-		zg_conf_free(&conf);
-		return 1;
+	} else if (conf->gateway.master) {
+		rc = zg_master(o, take(&conf), &given, &pid);
+	} else {
+		zg_privileges_give_logs(&conf->gateway);
+		if (zg_privileges_drop(&conf->gateway, &err) != 0)
+			zg_error("%s", err.text);
+		else
+			rc = zg_run(o, take(&conf), &given);
 	}
-	return zg_run(o, conf, &listeners);
+	if (conf) { /* it came to nothing */
+		zg_listen_close(&given.listeners);
+		zg_conf_free(&conf);
+	}
+	if (pid.path)
+		zg_control_remove(pid.path);
+	zg_pid_close(&pid);
+	if (given.control >= 0)
+		close(given.control);
+	return rc;
 }
 
 static int act(const zg_options_t *o)
@@ -112,6 +153,7 @@ static int act(const zg_options_t *o)
 	case ZG_VERSION_SHORT: puts("zgate " ZG_VERSION); return 0;
 	case ZG_VERSION_LONG: print_build(); return 0;
 	case ZG_LIST: return print_list(o->list);
+	case ZG_TELL: return zg_tell(o);
 	default: break;
 	}
 	if (!(conf = load(o)))

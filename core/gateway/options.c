@@ -1,6 +1,7 @@
 #include "gateway/options.h"
 
 #include "config.h"
+#include "gateway/control.h"
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -11,6 +12,7 @@ void zg_options_help(void)
 	puts("zgate " ZG_VERSION ": HTTP and WebSocket in front of ZeroMQ programs\n"
 	     "\n"
 	     "usage: zgate [-p PREFIX] [-c FILE] [-g SECTION.KEY=VALUE]... [-t|-T]\n"
+	     "       zgate [-p PREFIX] [-c FILE] -s stop|quit|reload|reopen\n"
 	     "       zgate -L [MODULE] | -v | -V | -h\n"
 	     "\n"
 	     "  -p PREFIX   what relative paths are relative to (" ZG_PREFIX ")\n"
@@ -19,10 +21,16 @@ void zg_options_help(void)
 	     "  -t          tests the configuration, and what it would open, and exits\n"
 	     "  -T          prints the configuration in effect and exits\n"
 	     "  -L [NAME]   lists directives with help: of a module, `gateway`, `location`, or all\n"
+	     "  -s WORD     asks the zgate that runs, found by `pid` in the configuration; exits\n"
+	     "              with 1 and the reason if it refused, or if none runs:\n"
+	     "                stop    end within a second; waits until it has ended\n"
+	     "                quit    end when what has begun is finished; waits as well\n"
+	     "                reload  read the configuration anew; waits for the outcome\n"
+	     "                reopen  open the log files again\n"
 	     "  -v, -V      version; with build and libraries\n"
 	     "\n"
-	     "Without -t, -T, -L: runs in the foreground. TERM and INT stop it, QUIT lets it\n"
-	     "finish what it has begun.");
+	     "Without -t, -T, -L, -s: runs in the foreground. TERM and INT stop it, QUIT lets\n"
+	     "it finish what it has begun, HUP reloads, USR1 opens the logs again.");
 }
 
 static int absolute(const char *path, const char *base, char out[4096])
@@ -50,11 +58,15 @@ int zg_options_parse(zg_options_t *o, int argc, char **argv)
 	*o = (zg_options_t){ .set = calloc((size_t)argc + 1, sizeof *o->set) };
 	if (!o->set)
 		return -1;
-	while ((c = getopt(argc, argv, ":p:c:g:tTLvVh")) != -1) {
+	while ((c = getopt(argc, argv, ":p:c:g:s:tTLvVh")) != -1) {
 		switch (c) {
 		case 'p': prefix = optarg; break;
 		case 'c': file = optarg; break;
 		case 'g': o->set[sets++] = optarg; break;
+		case 's':
+			o->action = ZG_TELL;
+			o->tell = optarg;
+			break;
 		case 't': o->action = ZG_TEST; break;
 		case 'T': o->action = ZG_PRINT; break;
 		case 'L': o->action = ZG_LIST; break;
@@ -68,6 +80,10 @@ int zg_options_parse(zg_options_t *o, int argc, char **argv)
 			fprintf(stderr, "zgate: -%c is not an option; try `zgate -h`\n", optopt);
 			return -1;
 		}
+	}
+	if (o->tell && !zg_control_signal(o->tell)) {
+		fprintf(stderr, "zgate: -s %s: write stop, quit, reload or reopen\n", o->tell);
+		return -1;
 	}
 	if (o->action == ZG_LIST && optind < argc)
 		o->list = argv[optind++];

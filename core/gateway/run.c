@@ -2,16 +2,16 @@
 
 #include "base/buf.h"
 #include "engine/log.h"
+#include "gateway/channel.h"
 #include "gateway/crew.h"
+#include "gateway/limits.h"
 #include "gateway/notify.h"
+#include "gateway/orders.h"
+#include "gateway/watchdog.h"
 #include "zmq/context.h"
 #include <errno.h>
-#include <malloc.h>
 #include <signal.h>
-#include <stdio.h>
 #include <stdlib.h>
-#include <sys/resource.h>
-#include <unistd.h>
 
 #define QUICK_MS 250 /* for clients to be told, on a quick stop */
 
@@ -20,7 +20,9 @@ struct gateway {
 	zg_cycle_t *first, *cycle, *next; /* at the start; at work; being prepared */
 	zg_listeners_t listeners, fresh;
 	zg_loop_t *loop;
-	zg_signal_t *signal[5];
+	const zg_given_t *given;
+	zg_orders_t orders;
+	zg_watchdog_t *watchdog;
 	zg_crew_t *crew;
 	void *zmq;
 	zg_link_t dropped;  /* families that were given up */
@@ -29,10 +31,10 @@ struct gateway {
 	bool reload;        /* asked for, and not begun */
 	bool ending;        /* has begun */
 	int asked;          /* the signal that ends it; 0: none */
-	unsigned errors;    /* in the configuration being read */
 };
 
 static void next(struct gateway *g);
+static void end_reload(struct gateway *g, const char *why);
 
 /* ---- the end ---- */
 
@@ -49,6 +51,7 @@ static void stopped(void *ctx, const char *why)
 	struct gateway *g = ctx;
 
 	(void)why;
+	zg_watchdog_stop(g->watchdog);
 	zg_crew_end(g->crew, ended);
 }
 
@@ -73,6 +76,8 @@ static void refused(void *ctx, const char *why)
 	struct gateway *g = ctx;
 
 	(void)why;
+	if (g->asked)
+		zg_channel_ending(g->given->master);
 	zg_listen_close(&g->listeners);
 	if (g->ready)
 		zg_crew_step(g->crew, zg_hand_drain, drained);
@@ -82,13 +87,15 @@ static void refused(void *ctx, const char *why)
 
 static uint64_t end_ms(const struct gateway *g)
 {
-	return g->asked == SIGQUIT ? g->cycle->conf->gateway.shutdown_timeout : QUICK_MS;
+	return g->asked == SIGQUIT && g->cycle ? g->cycle->conf->gateway.shutdown_timeout : QUICK_MS;
 }
 
 static void begin_end(struct gateway *g)
 {
 	g->busy = g->ending = true;
-	zg_notify("STOPPING=1");
+	zg_notify(g->asked == SIGQUIT ? "STOPPING=1\nSTATUS=finishing what has begun"
+	                              : "STOPPING=1\nSTATUS=stopping");
+	end_reload(g, "the gateway is stopping");
 	g->crew->common.draining = true;
 	g->crew->end_ms = end_ms(g);
 	zg_crew_step(g->crew, zg_hand_refuse, refused);
@@ -146,29 +153,22 @@ static void rested(void *ctx)
 
 /* ---- a cycle ---- */
 
-/* As many descriptors as the configuration may need, if we may have them. */
-static void raise_descriptors(const zg_conf_t *conf)
-{
-	struct rlimit r;
-	rlim_t want = (rlim_t)conf->gateway.max_connections + 1024;
-
-	if (getrlimit(RLIMIT_NOFILE, &r) != 0)
-		return;
-	if (r.rlim_cur < want) {
-		r.rlim_cur = want < r.rlim_max ? want : r.rlim_max;
-		setrlimit(RLIMIT_NOFILE, &r);
-	}
-	if (r.rlim_cur < want)
-		zg_warn("max_connections = %lld needs %llu descriptors, the limit is %llu: accepting "
-		        "will pause before that many are open (ulimit -n, LimitNOFILE=)",
-		        (long long)conf->gateway.max_connections, (unsigned long long)want,
-		        (unsigned long long)r.rlim_cur);
-}
-
 static void tell_note(void *ctx, const char *sentence)
 {
-	(void)ctx;
+	struct gateway *g = ctx;
+
 	zg_warn("%s", sentence);
+	zg_control_tell(g->orders.control, "note", sentence);
+}
+
+static void tell_ready(struct gateway *g)
+{
+	const zg_listeners_t *l = &g->listeners;
+
+	zg_notify("READY=1");
+	zg_notify_status("serving at %s%s, workers: %u, reloads: %llu", l->count ? l->item[0].text : "",
+	                 l->count > 1 ? " and more" : "", g->crew->hands,
+	                 (unsigned long long)g->crew->common.reloads);
 }
 
 /* Every worker serves the new cycle. */
@@ -185,6 +185,13 @@ static void committed(void *ctx, const char *why)
 	for (size_t i = 0; i < g->cycle->drops; i++)
 		zg_list_append(&g->dropped, &g->cycle->dropped[i]->link);
 	g->cycle->drops = 0;
+	if (was) {
+		zg_listen_close_dropped(&g->listeners, &g->fresh);
+		g->listeners = g->fresh;
+		g->fresh = (zg_listeners_t){ 0 };
+	}
+	/* the master first: who reads the log may rely on it */
+	zg_channel_at_work(g->given->master, &g->listeners, g->cycle->conf);
 	if (!was) {
 		g->first = g->cycle;
 		g->first->refs++;
@@ -192,16 +199,31 @@ static void committed(void *ctx, const char *why)
 		for (size_t i = 0; i < g->listeners.count; i++)
 			zg_info("ready: listening on %s", g->listeners.item[i].text);
 	} else {
-		zg_listen_close_dropped(&g->listeners, &g->fresh);
-		g->listeners = g->fresh;
-		g->fresh = (zg_listeners_t){ 0 };
 		zg_cycle_notes(g->first->conf, g->cycle->conf, tell_note, g);
 		g->crew->common.reloads++;
 		zg_info("reloaded");
+		zg_control_finish(g->orders.control, "ok");
 		zg_cycle_unref(&was);
 	}
-	zg_notify("READY=1");
+	tell_ready(g);
 	next(g);
+}
+
+/* To the log, and to whoever asked for the reload. */
+static void tell_error(void *ctx, const char *sentence)
+{
+	struct gateway *g = ctx;
+
+	zg_error("%s", sentence);
+	zg_control_tell(g->orders.control, "error", sentence);
+}
+
+static void not_reloaded(struct gateway *g)
+{
+	tell_error(g, "not reloaded, everything stays as it was");
+	g->crew->common.reloads_failed++;
+	zg_control_finish(g->orders.control, "failed");
+	zg_notify("READY=1\nSTATUS=the last reload failed, the log says why; serving as before");
 }
 
 static void aborted(void *ctx, const char *why)
@@ -217,17 +239,13 @@ static void aborted(void *ctx, const char *why)
 	}
 	zg_listen_close_dropped(&g->fresh, &g->listeners);
 	g->fresh = (zg_listeners_t){ 0 };
-	g->crew->common.reloads_failed++;
-	zg_notify("READY=1");
+	not_reloaded(g);
 	next(g);
 }
 
 static void abort_cycle(struct gateway *g, const char *why)
 {
-	if (g->cycle)
-		zg_error("not reloaded, everything stays as it was: %s", why);
-	else
-		zg_error("%s", why);
+	tell_error(g, why);
 	zg_crew_step(g->crew, zg_hand_abort, aborted);
 }
 
@@ -240,11 +258,12 @@ static void prepared(void *ctx, const char *why)
 		abort_cycle(g, why);
 		return;
 	}
-	if (zg_log_open(conf->error_log, (zg_log_level_t)conf->log_level) != 0) {
+	/* at the start it is open already, and privileges have gone since */
+	if (g->cycle && zg_log_open(conf->error_log, (zg_log_level_t)conf->log_level) != 0) {
 		abort_cycle(g, "error_log cannot be opened");
 		return;
 	}
-	raise_descriptors(g->next->conf);
+	zg_limits_raise_descriptors(g->next->conf);
 	g->crew->listeners = g->cycle ? &g->fresh : &g->listeners;
 	zg_crew_step(g->crew, zg_hand_commit, committed);
 }
@@ -267,14 +286,6 @@ static void opened(void *ctx, const char *why)
 
 /* ---- reload ---- */
 
-static void on_conf_error(void *ctx, const char *sentence)
-{
-	struct gateway *g = ctx;
-
-	g->errors++;
-	zg_error("%s", sentence);
-}
-
 static void begin_reload(struct gateway *g)
 {
 	zg_conf_t *conf;
@@ -282,13 +293,14 @@ static void begin_reload(struct gateway *g)
 
 	g->busy = true;
 	g->reload = false;
-	g->errors = 0;
+	zg_control_begin(g->orders.control);
 	zg_notify_reloading();
 	conf = zg_conf_load(&(zg_conf_options_t){
 		.prefix = g->options->prefix, .file = g->options->file, .set = g->options->set,
-		.error = on_conf_error, .ctx = g });
-	if (conf && zg_listen_renew(&g->fresh, &g->listeners, conf, &err) != 0) {
-		zg_error("%s", err.text);
+		.error = tell_error, .ctx = g });
+	if (conf && zg_listen_renew(&g->fresh, &g->listeners, conf, g->crew->hands,
+	                            &err) != 0) {
+		tell_error(g, err.text);
 		zg_conf_free(&conf);
 	}
 	if (conf)
@@ -301,10 +313,16 @@ static void begin_reload(struct gateway *g)
 		zg_listen_close_dropped(&g->fresh, &g->listeners);
 		g->fresh = (zg_listeners_t){ 0 };
 	}
-	zg_error("not reloaded, everything stays as it was");
-	g->crew->common.reloads_failed++;
-	zg_notify("READY=1");
+	not_reloaded(g);
 	next(g);
+}
+
+/* Those who ask for one are told that none comes. */
+static void end_reload(struct gateway *g, const char *why)
+{
+	zg_control_begin(g->orders.control);
+	zg_control_tell(g->orders.control, "error", why);
+	zg_control_finish(g->orders.control, "failed");
 }
 
 /* No step is under way: what is to be done now? */
@@ -321,25 +339,29 @@ static void next(struct gateway *g)
 		begin_bury(g);
 }
 
-/* ---- signals ---- */
+/* ---- orders ---- */
 
-static const struct {
-	int number;
-	const char *name, *what;
-} signals[] = {
-	{ SIGTERM, "SIGTERM", "stopping" }, { SIGINT, "SIGINT", "stopping" },
-	{ SIGQUIT, "SIGQUIT", "finishing what has begun" }, { SIGHUP, "SIGHUP", "reloading" },
-};
+static const char *reopen_logs(const struct gateway *g)
+{
+	const zg_cycle_t *c = g->cycle ? g->cycle : g->next;
+	const zg_gateway_t *conf = c ? &c->conf->gateway : NULL;
 
-static void on_signal(void *ctx, int number)
+	if (!conf || zg_log_open(conf->error_log, (zg_log_level_t)conf->log_level) == 0)
+		return NULL;
+	zg_error("error_log: cannot open %s again: %s", conf->error_log, strerror(errno));
+	return "the logs cannot be opened again, the old one says why";
+}
+
+static const char *obey(void *ctx, int number)
 {
 	struct gateway *g = ctx;
 
-	for (size_t i = 0; i < ZG_COUNT_OF(signals); i++)
-		if (signals[i].number == number)
-			zg_info("%s: %s", signals[i].name, signals[i].what);
+	if (number == SIGUSR1)
+		return reopen_logs(g);
+	if (number == SIGHUP && g->asked)
+		return "the gateway is stopping";
 	if (number == SIGHUP) {
-		g->reload = !g->asked;
+		g->reload = true;
 	} else if (!g->asked || number != SIGQUIT) {
 		g->asked = number;
 		if (g->ending) {
@@ -349,39 +371,10 @@ static void on_signal(void *ctx, int number)
 	}
 	if (!g->busy)
 		next(g);
-}
-
-static int watch_signals(struct gateway *g)
-{
-	signal(SIGPIPE, SIG_IGN);
-	for (size_t i = 0; i < ZG_COUNT_OF(signals); i++)
-		if (!(g->signal[i] = zg_signal_add(g->loop, signals[i].number, on_signal, g)))
-			return -1;
-	return 0;
+	return NULL;
 }
 
 /* ---- from start to end ---- */
-
-static int write_pid(const char *path, zg_err_t *err)
-{
-	FILE *f = path ? fopen(path, "we") : NULL;
-	int rc;
-
-	if (!path)
-		return 0;
-	rc = f ? fprintf(f, "%ld\n", (long)getpid()) : -1;
-	if ((f && fclose(f) != 0) || rc < 0)
-		return zg_err(err, "pid: cannot write %s: %s", path, strerror(errno));
-	return 0;
-}
-
-/* Bodies and frames of some 64 KiB come and go with every request: without this
- * glibc gives their memory back to the kernel each time and faults it in anew. */
-static void keep_memory(void)
-{
-	mallopt(M_MMAP_THRESHOLD, 1 << 20);
-	mallopt(M_TRIM_THRESHOLD, 16 << 20);
-}
 
 static int start(struct gateway *g, zg_conf_t *conf, zg_err_t *err)
 {
@@ -389,16 +382,16 @@ static int start(struct gateway *g, zg_conf_t *conf, zg_err_t *err)
 
 	if (!(g->next = zg_cycle_new(conf, NULL, workers)))
 		return zg_err(err, "out of memory");
-	if (!(g->loop = zg_loop_new(err)) || write_pid(conf->gateway.pid, err) != 0 ||
-	    !(g->zmq = zg_context_new(err)) ||
+	if (!(g->loop = zg_loop_new(err)) || !(g->zmq = zg_context_new(err)) ||
 	    !(g->crew = zg_crew_new(workers, g->zmq, g->loop, err)))
 		return -1;
 	g->crew->ctx = g;
 	g->crew->rested = rested;
 	g->crew->cycle = g->next;
 	g->busy = true;
-	if (watch_signals(g) != 0)
+	if (zg_orders_watch(&g->orders, g->loop, g->given, obey, g) != 0)
 		return zg_err(err, "cannot watch signals");
+	g->watchdog = zg_watchdog_new(g->crew);
 	return 0;
 }
 
@@ -410,8 +403,8 @@ static void free_rest(struct gateway *g)
 	sigfillset(&all);
 	pthread_sigmask(SIG_SETMASK, &all, NULL);
 	zg_crew_free(&g->crew);
-	for (size_t i = 0; i < ZG_COUNT_OF(g->signal); i++)
-		zg_signal_remove(&g->signal[i]);
+	zg_watchdog_free(&g->watchdog);
+	zg_orders_end(&g->orders);
 	zg_loop_free(&g->loop);
 	zg_context_free(&g->zmq);
 	zg_listen_close(&g->listeners);
@@ -424,15 +417,14 @@ static void free_rest(struct gateway *g)
 	zg_cycle_unref(&g->first);
 }
 
-int zg_run(const zg_options_t *o, zg_conf_t *conf, zg_listeners_t *listeners)
+int zg_run(const zg_options_t *o, zg_conf_t *conf, const zg_given_t *given)
 {
-	struct gateway g = { .options = o, .listeners = *listeners };
-	char *pid = conf->gateway.pid ? strdup(conf->gateway.pid) : NULL;
+	struct gateway g = { .options = o, .listeners = given->listeners, .given = given };
 	zg_err_t err;
 
 	zg_list_init(&g.dropped);
-	keep_memory();
-	raise_descriptors(conf);
+	zg_limits_keep_memory();
+	zg_limits_raise_descriptors(conf);
 	if (start(&g, conf, &err) != 0) {
 		g.failed = true;
 		zg_error("%s", err.text);
@@ -444,9 +436,6 @@ int zg_run(const zg_options_t *o, zg_conf_t *conf, zg_listeners_t *listeners)
 	if (g.crew)
 		zg_loop_run(g.loop);
 	free_rest(&g);
-	if (pid && !g.failed)
-		unlink(pid);
-	free(pid);
 	if (!g.failed)
 		zg_info("stopped");
 	return g.failed ? 1 : 0;

@@ -153,6 +153,7 @@ class Gateway(Process):
         full.setdefault("ASAN_OPTIONS", "detect_leaks=1:exitcode=99")
         full.setdefault("UBSAN_OPTIONS", "print_stacktrace=1")
         full.update(env or {})
+        self.has_master = re.search(r"(?m)^\s*master\s*=\s*yes\b", self.config) is not None
         self.expected_exit, self.code, self.clients = 0, None, []
         super().__init__([BINARY, "-p", str(prefix), "-c", self.file, *args], full, directory, nofile)
         self.addresses = self._wait_ready()
@@ -280,12 +281,20 @@ class Gateway(Process):
 
     # descriptors -------------------------------------------------------------
 
+    @property
+    def traffic_pid(self):
+        """The process that serves: with `master = yes` the child of .pid."""
+        with open(f"/proc/{self.pid}/task/{self.pid}/children", encoding="ascii") as f:
+            children = f.read().split() if self.has_master else []
+        return int(children[0]) if children else self.pid
+
     def open_fds(self):
         """{descriptor: what it is} from /proc"""
         fds = {}
-        for fd in os.listdir(f"/proc/{self.pid}/fd"):
+        pid = self.traffic_pid
+        for fd in os.listdir(f"/proc/{pid}/fd"):
             try:
-                fds[int(fd)] = os.readlink(f"/proc/{self.pid}/fd/{fd}")
+                fds[int(fd)] = os.readlink(f"/proc/{pid}/fd/{fd}")
             except OSError:
                 pass
         return fds
