@@ -87,6 +87,7 @@ static void tour_done(void *ctx)
 {
 	zg_tour_t *t = ctx;
 
+	t->from->tours--;
 	t->done(t->from, t->ctx);
 }
 
@@ -106,5 +107,6 @@ void zg_worker_tour(zg_worker_t *w, zg_tour_t *t, void (*visit)(zg_worker_t *w, 
                     void (*done)(zg_worker_t *w, void *ctx), void *ctx)
 {
 	*t = (zg_tour_t){ .from = w, .visit = visit, .done = done, .ctx = ctx };
+	w->tours++;
 	zg_loop_post(w->mate[0]->loop, &t->post, tour_visit, t);
 }

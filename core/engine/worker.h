@@ -102,6 +102,7 @@ struct zg_worker {
 	                           * what has them is given up */
 	zg_link_t instances;      /* all there are, also those that are being given up */
 	zg_worker_counts_t counts;
+	unsigned tours;           /* that it has sent and that are not back */
 	bool draining;
 	uint64_t end_at;          /* ms, while instances stop for good: when the time for it is over */
 };

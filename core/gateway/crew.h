@@ -25,7 +25,8 @@ typedef struct zg_hand {
 	zg_timer_t *look;         /* whether something has come to rest */
 	bool leaving;             /* the worker drains */
 	uint64_t leave_until;
-	bool closing;             /* the fronts close */
+	uint64_t left_at;         /* when it began to */
+	bool closing, shut;       /* the fronts close; they have closed */
 } zg_hand_t;
 
 typedef struct zg_crew {

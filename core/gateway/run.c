@@ -82,7 +82,7 @@ static void refused(void *ctx, const char *why)
 
 static uint64_t end_ms(const struct gateway *g)
 {
-	return g->asked == SIGQUIT ? g->cycle->conf->gateway.shutdown_timeout : QUICK_MS;
+	return g->asked == SIGQUIT && g->cycle ? g->cycle->conf->gateway.shutdown_timeout : QUICK_MS;
 }
 
 static void begin_end(struct gateway *g)
@@ -221,13 +221,22 @@ static void aborted(void *ctx, const char *why)
 	next(g);
 }
 
+/* Letters of the instances that were stopped again may still be under way. */
+static void withdrawn(void *ctx, const char *why)
+{
+	struct gateway *g = ctx;
+
+	(void)why;
+	zg_crew_step(g->crew, zg_hand_pass, aborted);
+}
+
 static void abort_cycle(struct gateway *g, const char *why)
 {
 	if (g->cycle)
 		zg_error("not reloaded, everything stays as it was: %s", why);
 	else
 		zg_error("%s", why);
-	zg_crew_step(g->crew, zg_hand_abort, aborted);
+	zg_crew_step(g->crew, zg_hand_abort, withdrawn);
 }
 
 static void prepared(void *ctx, const char *why)
@@ -334,12 +343,19 @@ static void on_signal(void *ctx, int number)
 {
 	struct gateway *g = ctx;
 
+	/* an end that has been asked for can only become quicker, and once */
+	bool counts = number == SIGHUP ? !g->asked
+	                               : !g->asked || (g->asked == SIGQUIT && number != SIGQUIT);
+
 	for (size_t i = 0; i < ZG_COUNT_OF(signals); i++)
 		if (signals[i].number == number)
-			zg_info("%s: %s", signals[i].name, signals[i].what);
+			zg_info("%s: %s", signals[i].name,
+			        counts ? signals[i].what : "nothing changes, the gateway is stopping");
+	if (!counts)
+		return;
 	if (number == SIGHUP) {
-		g->reload = !g->asked;
-	} else if (!g->asked || number != SIGQUIT) {
+		g->reload = true;
+	} else {
 		g->asked = number;
 		if (g->ending) {
 			g->crew->end_ms = end_ms(g);
