@@ -394,6 +394,7 @@ static void on_listener(void *ctx, unsigned events)
  * reset them. It is closed by the main thread. */
 static void ear_close(struct ear *ear)
 {
+	zg_listen_hold(ear->fd);
 	for (int i = 0; i < LAST_BURSTS && !ear->gate->paused; i++)
 		if (!accept_some(ear, ACCEPT_BURST))
 			break;
@@ -422,6 +423,7 @@ static int ear_open(zg_gate_t *g, int fd)
 	ear->gate = g;
 	ear->fd = fd;
 	ear->wanted = true;
+	zg_listen_release(fd); /* a process before this one may have held it */
 	zg_list_append(&g->ears, &ear->link);
 	return 0;
 }
