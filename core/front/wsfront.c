@@ -517,6 +517,8 @@ int zg_wsfront_open(zg_worker_t *w, zg_err_t *err)
 	};
 	static pthread_once_t once = PTHREAD_ONCE_INIT;
 	zg_wsfront_t *f = calloc(1, sizeof *f);
+	/* no pings of its own: after 300 s, and a hang-up 10 s later, whatever `ping` says */
+	static const lws_retry_bo_t no_pings = { .secs_since_valid_ping = 0 };
 	void *loops[1] = { zg_loop_uv(w->loop) };
 	struct lws_context_creation_info info = {
 		.port = CONTEXT_PORT_NO_LISTEN_SERVER,
@@ -529,6 +531,7 @@ int zg_wsfront_open(zg_worker_t *w, zg_err_t *err)
 		.max_http_header_data = 1024,
 		.timeout_secs = CLOSE_MS / 1000,
 		.vhost_name = "zgate",
+		.retry_and_idle_policy = &no_pings,
 	};
 
 	pthread_once(&once, set_lws_log);
