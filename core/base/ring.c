@@ -48,7 +48,8 @@ static zg_msg_t *take(zg_ring_t *r)
 
 static bool fits(const zg_ring_t *r, const zg_msg_t *m)
 {
-	return r->count < r->max_count && m->len <= r->max_bytes - r->bytes;
+	return r->count < r->max_count && r->bytes <= r->max_bytes &&
+	       m->len <= r->max_bytes - r->bytes;
 }
 
 int zg_ring_push(zg_ring_t *r, zg_msg_t *m, uint64_t *dropped)

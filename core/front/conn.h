@@ -10,6 +10,8 @@
 #include <netinet/in.h>
 #include <stdbool.h>
 
+#define ZG_CONN_MOVES 3
+
 struct zg_gate;
 struct zg_http_request;
 
@@ -19,7 +21,7 @@ typedef struct zg_conn {
 	struct zg_http *http;      /* that has it */
 	zg_post_t move;            /* to another worker's gate */
 	zg_worker_t *to;
-	bool moved;                /* once is enough */
+	unsigned moves;            /* so far; a reload may move the location's home */
 	struct zg_http_request *req; /* the HTTP front's, while one is under way */
 	int fd;
 	uint64_t acked;              /* how far an answer under way had got when last looked at */

@@ -12,12 +12,14 @@
 #include <netinet/tcp.h>
 #include <stdlib.h>
 #include <sys/epoll.h>
+#include <sys/ioctl.h>
 #include <sys/resource.h>
 #include <unistd.h>
 
 #define ACCEPT_BURST 64
 #define RETRY_MS     100 /* after running out of descriptors */
 #define RESERVE_FDS  64  /* kept for ZeroMQ's connections, files and logs */
+#define LAST_BURSTS  128 /* twice the backlog, before a listening socket is closed */
 
 /* One listening socket. */
 struct ear {
@@ -120,7 +122,7 @@ static void move(zg_conn_t *c, unsigned to)
 
 	zg_timeq_disarm(&c->deadline);
 	w->counts.connections_open--;
-	c->moved = true;
+	c->moves++;
 	c->to = w->mate[to];
 	zg_loop_post(c->to->loop, &c->move, take_over, c);
 }
@@ -392,8 +394,10 @@ static void on_listener(void *ctx, unsigned events)
  * reset them. It is closed by the main thread. */
 static void ear_close(struct ear *ear)
 {
-	while (accept_some(ear, ACCEPT_BURST) && !ear->gate->paused)
-		;
+	zg_listen_hold(ear->fd);
+	for (int i = 0; i < LAST_BURSTS && !ear->gate->paused; i++)
+		if (!accept_some(ear, ACCEPT_BURST))
+			break;
 	zg_io_remove(&ear->io);
 	zg_list_remove(&ear->link);
 	free(ear);
@@ -419,6 +423,7 @@ static int ear_open(zg_gate_t *g, int fd)
 	ear->gate = g;
 	ear->fd = fd;
 	ear->wanted = true;
+	zg_listen_release(fd); /* a process before this one may have held it */
 	zg_list_append(&g->ears, &ear->link);
 	return 0;
 }
@@ -512,6 +517,22 @@ void zg_gate_stop_accepting(zg_gate_t *g)
 	ZG_LIST_EACH(l, &g->ears)
 		ear_close(ZG_CONTAINER(l, struct ear, link));
 	zg_timer_clear(g->retry);
+}
+
+unsigned zg_gate_busy(const zg_gate_t *g)
+{
+	unsigned n = zg_linger_count(g->linger);
+	int bytes;
+
+	ZG_LIST_EACH(l, &g->heads.list)
+		if (ioctl(ZG_CONTAINER(l, zg_conn_t, deadline.link)->fd, FIONREAD, &bytes) == 0)
+			n += bytes > 0;
+	return n;
+}
+
+bool zg_gate_waits(const zg_gate_t *g)
+{
+	return zg_timeq_first(&g->heads) != NULL;
 }
 
 void zg_gate_free(zg_gate_t **handle)

@@ -24,6 +24,11 @@ zg_gate_t *zg_gate_new(zg_worker_t *w, zg_err_t *err);
  * and only these. The sockets stay the caller's. -1: at some of them not. */
 int zg_gate_reload(zg_gate_t *g, const zg_listeners_t *listeners, zg_err_t *err);
 void zg_gate_stop_accepting(zg_gate_t *g);
+/* Connections of which a part of a head has come, and answers to refused ones that
+ * are leaving. */
+unsigned zg_gate_busy(const zg_gate_t *g);
+/* Whether any connection waits for its first head. */
+bool zg_gate_waits(const zg_gate_t *g);
 /* Closes what waits for a head. After the HTTP front is gone. */
 void zg_gate_free(zg_gate_t **g);
 

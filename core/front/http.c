@@ -312,14 +312,16 @@ void zg_request_handed(zg_request_t *req)
 
 void zg_http_settle(zg_http_request_t *r, zg_outcome_t outcome, unsigned status, uint64_t bytes)
 {
-	zg_location_counts_t *c = r->to ? r->to->common : NULL;
+	zg_location_counts_t *c;
 	uint64_t now = now_us();
 
 	if (!r->counted)
 		return;
+	/* a location that was given up may be gone once nothing counts for it */
 	r->counted = false;
-	if (!c)
+	if (!r->to)
 		return;
+	c = r->to->common;
 	c->in_flight--;
 	c->bytes_out += bytes;
 	if (outcome == ZG_CANCELLED) {
@@ -607,22 +609,61 @@ static void answer_503(zg_http_request_t *r, const char *why)
 	zg_defer(r->http->w->loop, &r->http->run);
 }
 
+static void give_up(zg_http_t *h, zg_http_request_t *r, const char *why)
+{
+	zg_refusal_t no = { 0 };
+
+	if (r->state == ZG_HTTP_WAITING) {
+		answer_503(r, why);
+	} else if (r->state == ZG_HTTP_BODY || r->state == ZG_HTTP_SWALLOW) {
+		zg_refuse(&no, 503, "%s", why);
+		zg_http_doom(h, r->conn, &no);
+	}
+}
+
 void zg_http_give_up(zg_http_t *h, zg_instance_t *in, const char *why)
 {
 	for (; h; h = h->older)
 		ZG_LIST_EACH(l, &h->open) {
 			zg_http_request_t *r = ZG_CONTAINER(l, zg_http_request_t, link);
-			zg_refusal_t no;
 
-			if (r->to != in)
-				continue;
-			if (r->state == ZG_HTTP_WAITING) {
-				answer_503(r, why);
-			} else if (r->state == ZG_HTTP_BODY || r->state == ZG_HTTP_SWALLOW) {
-				zg_refuse(&no, 503, "%s", why);
-				zg_http_doom(h, r->conn, &no);
-			}
+			if (r->to == in)
+				give_up(h, r, why);
 		}
+}
+
+static unsigned unread(const zg_timeq_t *q)
+{
+	unsigned n = 0;
+	int bytes;
+
+	ZG_LIST_EACH(l, &q->list) {
+		const zg_conn_t *c = ZG_CONTAINER(l, zg_conn_t, deadline.link);
+
+		n += !c->req && ioctl(c->fd, FIONREAD, &bytes) == 0 && bytes > 0;
+	}
+	return n;
+}
+
+unsigned zg_http_busy(const zg_http_t *h)
+{
+	unsigned n = 0;
+
+	for (; h; h = h->older) {
+		ZG_LIST_EACH(l, &h->open)
+			n += ZG_CONTAINER(l, zg_http_request_t, link)->state != ZG_HTTP_DOOMED;
+		/* requests that have come and have not been looked at */
+		n += unread(&h->idle);
+	}
+	return n;
+}
+
+bool zg_http_connected(const zg_http_t *h)
+{
+	for (; h; h = h->older)
+		if (h->connections > 0)
+			return true;
+	return false;
 }
 
 void zg_http_close(zg_http_t *h)
@@ -632,8 +673,7 @@ void zg_http_close(zg_http_t *h)
 		ZG_LIST_EACH(l, &h->open) {
 			zg_http_request_t *r = ZG_CONTAINER(l, zg_http_request_t, link);
 
-			if (r->state == ZG_HTTP_WAITING)
-				answer_503(r, "the gateway is stopping");
+			give_up(h, r, "the gateway is stopping");
 		}
 		for (int i = 0; h->daemon && i < STOP_ROUNDS; i++)
 			MHD_run(h->daemon);

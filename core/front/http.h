@@ -25,6 +25,10 @@ void zg_http_half_closed(zg_http_t *h, zg_conn_t *c);
 void zg_http_reload(zg_worker_t *w);
 /* Answers 503 to what the instance has not answered, and takes it from it. */
 void zg_http_give_up(zg_http_t *h, zg_instance_t *in, const char *why);
+/* Requests that are arriving or waiting, and answers that are leaving. */
+unsigned zg_http_busy(const zg_http_t *h);
+/* Whether there is any connection. */
+bool zg_http_connected(const zg_http_t *h);
 /* Answers what waits with 503, gives answers under way a moment to leave, and
  * closes all connections. */
 void zg_http_close(zg_http_t *h);

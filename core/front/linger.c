@@ -91,6 +91,11 @@ void zg_linger_free(zg_linger_t **l)
 	*l = NULL;
 }
 
+unsigned zg_linger_count(const zg_linger_t *l)
+{
+	return l->count;
+}
+
 void zg_linger_close(zg_linger_t *l, int fd)
 {
 	struct lingering *c = l->count < LINGER_MAX ? calloc(1, sizeof *c) : NULL;

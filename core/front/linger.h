@@ -11,6 +11,7 @@ typedef struct zg_linger zg_linger_t;
 
 zg_linger_t *zg_linger_new(zg_loop_t *loop);
 void zg_linger_free(zg_linger_t **l);
+unsigned zg_linger_count(const zg_linger_t *l);
 /* Takes over fd and closes it when the peer has closed, after 2 s, after 64 MiB
  * of unwanted bytes, or at once when 512 connections linger already. */
 void zg_linger_close(zg_linger_t *l, int fd);

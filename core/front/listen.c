@@ -4,6 +4,7 @@
 #include "engine/log.h"
 #include "front/inherit.h"
 #include <errno.h>
+#include <linux/filter.h>
 #include <netdb.h>
 #include <netinet/in.h>
 #include <stdio.h>
@@ -247,4 +248,26 @@ void zg_listen_close(zg_listeners_t *l)
 		zg_listen_close_one(&l->item[i]);
 	free(l->item);
 	*l = (zg_listeners_t){ 0 };
+}
+
+void zg_listen_hold(int fd)
+{
+	/* what a TCP socket's filter sees begins with the TCP header (RFC 9293, 3.1) */
+	static struct sock_filter no_syn[] = {
+		BPF_STMT(BPF_LD | BPF_B | BPF_ABS, 13),
+		BPF_JUMP(BPF_JMP | BPF_JSET | BPF_K, 0x02, 0, 1),
+		BPF_STMT(BPF_RET | BPF_K, 0),
+		BPF_STMT(BPF_RET | BPF_K, UINT32_MAX),
+	};
+	static const struct sock_fprog filter = { ZG_COUNT_OF(no_syn), no_syn };
+	struct sockaddr_storage own;
+	socklen_t n = sizeof own;
+
+	if (getsockname(fd, (struct sockaddr *)&own, &n) == 0 && own.ss_family != AF_UNIX)
+		setsockopt(fd, SOL_SOCKET, SO_ATTACH_FILTER, &filter, sizeof filter);
+}
+
+void zg_listen_release(int fd)
+{
+	setsockopt(fd, SOL_SOCKET, SO_DETACH_FILTER, &(int){ 0 }, sizeof(int));
 }

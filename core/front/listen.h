@@ -34,6 +34,12 @@ static inline bool zg_listener_is_for(const zg_listener_t *l, size_t k, unsigned
  * err names the address. May block in name resolution. */
 int zg_listen_open(zg_listeners_t *l, const zg_conf_t *conf, zg_err_t *err);
 void zg_listen_close(zg_listeners_t *l);
+/* Before the last accepts: no connection joins the queue of the listening socket any
+ * more, so that it can be closed without resetting one that has. Who comes now asks
+ * again a second later, as for a lost packet, and finds the port closed. Not for unix
+ * sockets. */
+void zg_listen_hold(int fd);
+void zg_listen_release(int fd);
 /* The listeners of another configuration: those of `from` that it names as well
  * are shared, the others opened, a TCP address once for each worker. -1: none is. */
 int zg_listen_renew(zg_listeners_t *to, const zg_listeners_t *from, const zg_conf_t *conf,

@@ -292,10 +292,19 @@ void zg_ws_resume(zg_ws_t *ws)
 
 /* ---- from opening to closing ---- */
 
+void zg_ws_client_limit(zg_ws_client_t *c)
+{
+	const zg_location_t *loc = c->pub.to->location;
+
+	c->rx.cap = loc->max_body > c->rx.len ? loc->max_body : c->rx.len;
+	c->queue.max_bytes = loc->client_queue;
+	c->queue.policy = loc->overflow == ZG_OVERFLOW_DISCONNECT ? ZG_RING_REFUSE
+	                                                          : ZG_RING_DROP_OLDEST;
+}
+
 zg_ws_client_t *zg_ws_client_new(struct zg_wsfront *f, const zg_carrier_t *carrier,
                                  const zg_request_t *req)
 {
-	const zg_location_t *loc = req->to->location;
 	zg_ws_client_t *c = calloc(1, sizeof *c);
 
 	if (!c)
@@ -308,10 +317,9 @@ zg_ws_client_t *zg_ws_client_new(struct zg_wsfront *f, const zg_carrier_t *carri
 	zg_timeq_entry_init(&c->ping);
 	zg_timeq_entry_init(&c->end);
 	zg_timeq_entry_init(&c->limit);
-	c->rx = ZG_BUF(loc->max_body);
-	zg_ring_init(&c->queue, loc->client_queue, QUEUE_COUNT,
-	             loc->overflow == ZG_OVERFLOW_DISCONNECT ? ZG_RING_REFUSE
-	                                                     : ZG_RING_DROP_OLDEST);
+	c->rx = ZG_BUF(0);
+	zg_ring_init(&c->queue, 0, QUEUE_COUNT, ZG_RING_REFUSE);
+	zg_ws_client_limit(c);
 	snprintf(c->pub.protocol, sizeof c->pub.protocol, "%.*s", ZG_STR_ARG(req->protocol));
 	return c;
 }

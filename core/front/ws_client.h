@@ -68,6 +68,8 @@ static inline zg_ws_client_t *zg_ws_client(zg_ws_t *ws)
 /* For a location, with its limits; not open yet. NULL: out of memory. */
 zg_ws_client_t *zg_ws_client_new(struct zg_wsfront *f, const zg_carrier_t *carrier,
                                  const zg_request_t *req);
+/* Gives it the limits of its location as they are now. */
+void zg_ws_client_limit(zg_ws_client_t *c);
 /* It is open: the module hears of it. */
 void zg_ws_client_opened(zg_ws_client_t *c, const zg_request_t *req);
 /* The socket takes bytes again: writes what is queued as far as it goes. true:

@@ -402,17 +402,18 @@ zg_ws_adoption_t zg_wsfront_adopt(zg_wsfront_t *f, zg_conn_t *conn, const zg_hea
 	h.req.id = zg_str(id);
 	rc = zg_route(f->w, head, &conn->from.any, store, &h.req, no);
 	*in = h.req.to;
+	if (rc == 0 && f->w->draining)
+		rc = zg_refuse(no, 503, "the gateway is stopping");
 	if (rc == 0 && h.req.to->family->placement == ZG_AT_HOME && !zg_instance_is_home(h.req.to) &&
-	    !conn->moved) {
+	    conn->moves < ZG_CONN_MOVES) {
 		result = ZG_WS_ELSEWHERE;
 		goto out;
 	}
-	if (rc == 0 && !h.req.to->started) /* a reload moved its home in between */
+	if (rc == 0 && !h.req.to->started) /* reloads moved its home again and again */
 		rc = zg_refuse(no, 503, "the gateway is being reconfigured, try again");
 	if (rc == 0) {
 		each_line(&h.req, collect_offers, &h);
-		rc = f->w->draining ? zg_refuse(no, 503, "the gateway is stopping")
-		                    : negotiate(&h, no);
+		rc = negotiate(&h, no);
 	}
 	if (rc == 0 && !(c = zg_ws_client_new(f, &websocket, &h.req)))
 		rc = zg_refuse(no, 503, "out of memory");
@@ -489,8 +490,19 @@ void zg_wsfront_forget(zg_wsfront_t *f, zg_instance_t *in)
 
 void zg_wsfront_reload(zg_wsfront_t *f)
 {
+	ZG_LIST_EACH(i, &f->w->instances) {
+		zg_instance_t *in = ZG_CONTAINER(i, zg_instance_t, link);
+
+		ZG_LIST_EACH(l, &in->clients)
+			zg_ws_client_limit(ZG_CONTAINER(l, zg_ws_client_t, member));
+	}
 	f->timer_due = 0;
 	zg_timer_set(f->timer, 0);
+}
+
+bool zg_wsfront_lingers(const zg_wsfront_t *f)
+{
+	return zg_linger_count(f->linger) > 0;
 }
 
 /* ---- making and ending ---- */
@@ -522,6 +534,8 @@ int zg_wsfront_open(zg_worker_t *w, zg_err_t *err)
 	};
 	static pthread_once_t once = PTHREAD_ONCE_INIT;
 	zg_wsfront_t *f = calloc(1, sizeof *f);
+	/* no pings of its own: after 300 s, and a hang-up 10 s later, whatever `ping` says */
+	static const lws_retry_bo_t no_pings = { .secs_since_valid_ping = 0 };
 	void *loops[1] = { zg_loop_uv(w->loop) };
 	struct lws_context_creation_info info = {
 		.port = CONTEXT_PORT_NO_LISTEN_SERVER,
@@ -535,6 +549,7 @@ int zg_wsfront_open(zg_worker_t *w, zg_err_t *err)
 		.max_http_header_data = 1024,
 		.timeout_secs = CLOSE_MS / 1000,
 		.vhost_name = "zgate",
+		.retry_and_idle_policy = &no_pings,
 	};
 
 	pthread_once(&once, set_lws_log);

@@ -30,8 +30,10 @@ void zg_wsfront_close(zg_wsfront_t *f, zg_instance_t *in, const char *reason, ui
 /* Modules hear of the end of every WebSocket of the instance, or of all, now
  * (ws_close), and the connections end. */
 void zg_wsfront_forget(zg_wsfront_t *f, zg_instance_t *in);
-/* The worker's configuration has changed. */
+/* The worker's configuration has changed; it holds for those who are there, too. */
 void zg_wsfront_reload(zg_wsfront_t *f);
+/* Whether close frames are on their way. */
+bool zg_wsfront_lingers(const zg_wsfront_t *f);
 /* Closes all at once. libwebsockets ends only when the loop has run empty: so
  * stop, zg_loop_end, free. In between it closes a descriptor a second time
  * (core/README.md): nothing may open one in that time, so the ZeroMQ sockets

@@ -81,6 +81,11 @@ fail:
 
 /* ---- steps ---- */
 
+static void pass(void *hand)
+{
+	zg_hand_done(hand);
+}
+
 static void on_done(void *ctx)
 {
 	zg_hand_t *h = ctx;
@@ -91,6 +96,11 @@ static void on_done(void *ctx)
 		c->why = h->err.text;
 	if (--c->waits > 0)
 		return;
+	if (c->passes > 0) {
+		c->passes--;
+		zg_crew_step(c, pass, then);
+		return;
+	}
 	c->then = NULL;
 	then(c->ctx, c->why);
 }
@@ -116,6 +126,12 @@ void zg_crew_step(zg_crew_t *c, zg_fn fn, void (*then)(void *ctx, const char *wh
 		h->failed = false;
 		zg_loop_post(h->w.loop, &h->ask, fn, h);
 	}
+}
+
+void zg_crew_pass(zg_crew_t *c, void (*then)(void *ctx, const char *why))
+{
+	c->passes = 1;
+	zg_crew_step(c, pass, then);
 }
 
 void zg_crew_end(zg_crew_t *c, void (*then)(void *ctx, const char *why))

@@ -25,7 +25,8 @@ typedef struct zg_hand {
 	zg_timer_t *look;         /* whether something has come to rest */
 	bool leaving;             /* the worker drains */
 	uint64_t leave_until;
-	bool closing;             /* the fronts close */
+	uint64_t left_at;         /* when it began to */
+	bool closing, shut;       /* the fronts close; they have closed */
 } zg_hand_t;
 
 typedef struct zg_crew {
@@ -40,6 +41,7 @@ typedef struct zg_crew {
 	zg_kin_t **bury;
 	size_t buries;
 	_Atomic uint64_t end_ms; /* how long a drain may still take */
+	unsigned passes;         /* empty steps to follow this one */
 	unsigned waits;          /* hands that have not finished the step */
 	const char *why;         /* the first failure's reason, NULL: none */
 	void (*then)(void *ctx, const char *why);
@@ -54,6 +56,8 @@ zg_crew_t *zg_crew_new(unsigned workers, void *zmq, zg_loop_t *main_loop, zg_err
  * at a time. */
 void zg_crew_step(zg_crew_t *c, zg_fn fn, void (*then)(void *ctx, const char *why));
 void zg_hand_done(zg_hand_t *h);
+/* Two empty steps: all letters of before have arrived, and their answers too. */
+void zg_crew_pass(zg_crew_t *c, void (*then)(void *ctx, const char *why));
 /* The last step, after zg_hand_stop: the threads end. */
 void zg_crew_end(zg_crew_t *c, void (*then)(void *ctx, const char *why));
 /* Joins the threads. */
@@ -65,7 +69,6 @@ void zg_hand_prepare(void *hand); /* what crew->cycle starts anew; may fail */
 void zg_hand_abort(void *hand);   /* and stops it again */
 void zg_hand_commit(void *hand);  /* the swap: never fails */
 void zg_hand_bury(void *hand);    /* stops the members of crew->bury */
-void zg_hand_pass(void *hand);    /* nothing: all letters before it have arrived */
 void zg_hand_refuse(void *hand);  /* accepts nobody any more; its listening sockets may close */
 void zg_hand_drain(void *hand);   /* until nothing is in flight, or crew->end_ms is over */
 void zg_hand_close(void *hand);   /* the fronts, with everything that is left */

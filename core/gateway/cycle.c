@@ -192,7 +192,7 @@ void zg_cycle_settle(zg_cycle_t *c)
 	for (size_t i = 0; i < c->sections; i++) {
 		zg_kin_t *k = c->section[i].kin;
 
-		if (c->section[i].fate == ZG_START)
+		if (c->section[i].fate != ZG_RELOAD)
 			continue;
 		zg_cycle_unref(&k->now);
 		k->now = c;

@@ -16,7 +16,9 @@ typedef enum zg_fate {
 /* A family, and what the main thread keeps of it. */
 typedef struct zg_kin {
 	zg_family_t family;
-	struct zg_cycle *born, *now; /* whose configurations its instances use */
+	/* Whose configurations its instances use: that they started with, as a module
+	 * without a reload hook keeps pointers into it, and that of the last change. */
+	struct zg_cycle *born, *now;
 	_Atomic unsigned busy;       /* members that have not come to rest yet, once given up */
 	zg_post_t rested;            /* the news of it to the main thread */
 	zg_link_t link;              /* of those given up */
@@ -42,7 +44,7 @@ typedef struct zg_cycle {
 /* Takes over conf, also if it fails (NULL: out of memory). before NULL: the
  * first cycle. Nothing of `before` changes. */
 zg_cycle_t *zg_cycle_new(zg_conf_t *conf, const zg_cycle_t *before, unsigned workers);
-/* The cycle is at work: kept families belong to it now. */
+/* The cycle is at work: families that it has reloaded belong to it now. */
 void zg_cycle_settle(zg_cycle_t *c);
 /* It was at work and all its instances are stopped: the last one. */
 void zg_cycle_end(zg_cycle_t **c);

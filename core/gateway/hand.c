@@ -8,7 +8,8 @@
 #include "zmq/socket.h"
 #include <stdlib.h>
 
-#define LOOK_MS 10 /* between two looks whether what is given up has come to rest */
+#define LOOK_MS  10  /* between two looks whether what is given up has come to rest */
+#define QUIET_MS 500 /* at the end, for clients with open connections to ask once more */
 
 /* ---- instances ---- */
 
@@ -168,6 +169,48 @@ static bool look_at_all(zg_hand_t *h)
 	return false;
 }
 
+/* Whether somebody is being served, or may be about to ask: a client that keeps its
+ * connection is told by the next answer that it ends, so those that go on asking get
+ * one; closing under a request that is on its way would lose it. */
+static bool clients_are_there(const zg_hand_t *h)
+{
+	uint64_t now = zg_loop_now(h->w.loop), ms = h->crew->end_ms / 2;
+	bool quiet = now >= h->left_at + (ms < QUIET_MS ? ms : QUIET_MS);
+
+	if (now >= h->leave_until)
+		return false;
+	if (!quiet && (zg_http_connected(h->w.http) || zg_gate_waits(h->w.gate)))
+		return true;
+	return zg_http_busy(h->w.http) > 0 || zg_gate_busy(h->w.gate) > 0 ||
+	       zg_wsfront_lingers(h->w.ws);
+}
+
+static void shut_fronts(zg_hand_t *h)
+{
+	zg_worker_t *w = &h->w;
+	unsigned n = w->http ? zg_http_busy(w->http) : 0;
+
+	h->shut = true;
+	if (n > 0)
+		zg_warn("time is up: %u connections are closed in the middle of a request or its answer",
+		        n);
+	if (w->http)
+		zg_http_close(w->http);
+	if (w->ws)
+		zg_wsfront_forget(w->ws, NULL);
+	zg_gate_free(&w->gate);
+}
+
+/* Whether the fronts are still needed, here or by those who visit. */
+static bool look_at_fronts(zg_hand_t *h)
+{
+	if (!h->shut && h->w.gate && clients_are_there(h))
+		return true;
+	if (!h->shut)
+		shut_fronts(h);
+	return zg_http_away(h->w.http) > 0 || h->w.tours > 0;
+}
+
 static void look(void *ctx)
 {
 	zg_hand_t *h = ctx;
@@ -182,7 +225,7 @@ static void look(void *ctx)
 		}
 	}
 	if (h->closing) {
-		if (zg_http_away(h->w.http) > 0 || h->w.tours > 0) {
+		if (look_at_fronts(h)) {
 			busy = true;
 		} else {
 			h->closing = false;
@@ -253,11 +296,13 @@ void zg_hand_abort(void *hand)
 	zg_hand_done(h);
 }
 
+/* What did not change stays with the configuration it has, for what the module may
+ * have kept of it is told to nobody. */
 static void keep(zg_instance_t *in, const zg_section_t *s)
 {
-	point(in, s);
 	if (s->fate != ZG_RELOAD)
 		return;
+	point(in, s);
 	if (in->location)
 		zg_timeq_set_span(&in->pings, in->location->ping, zg_loop_now(in->loop));
 	if (in->started && in->module->reload)
@@ -315,18 +360,15 @@ void zg_hand_bury(void *hand)
 	zg_hand_done(h);
 }
 
-void zg_hand_pass(void *hand)
-{
-	zg_hand_done(hand);
-}
-
 void zg_hand_hurry(zg_hand_t *h)
 {
 	uint64_t until = zg_loop_now(h->w.loop) + h->crew->end_ms;
 
-	if (!h->leaving || until >= h->leave_until)
+	if (until >= h->leave_until || h->shut)
 		return;
 	h->leave_until = until;
+	if (!h->leaving && !h->closing)
+		return;
 	zg_wsfront_close(h->w.ws, NULL, "the gateway is stopping", 0);
 	look(h);
 }
@@ -347,7 +389,8 @@ void zg_hand_drain(void *hand)
 	uint64_t ms = h->crew->end_ms;
 
 	h->leaving = true;
-	h->leave_until = zg_loop_now(h->w.loop) + ms;
+	h->left_at = zg_loop_now(h->w.loop);
+	h->leave_until = h->left_at + ms;
 	ZG_LIST_EACH(l, &h->w.instances) {
 		zg_instance_t *in = ZG_CONTAINER(l, zg_instance_t, link);
 
@@ -361,13 +404,7 @@ void zg_hand_drain(void *hand)
 void zg_hand_close(void *hand)
 {
 	zg_hand_t *h = hand;
-	zg_worker_t *w = &h->w;
 
-	if (w->http)
-		zg_http_close(w->http);
-	if (w->ws)
-		zg_wsfront_forget(w->ws, NULL);
-	zg_gate_free(&w->gate);
 	h->closing = true;
 	if (h->look)
 		look(h);

@@ -55,12 +55,21 @@ static void stopped(void *ctx, const char *why)
 	zg_crew_end(g->crew, ended);
 }
 
+/* No instance writes letters any more; a loop must not end before they are in. */
+static void silent(void *ctx, const char *why)
+{
+	struct gateway *g = ctx;
+
+	(void)why;
+	zg_crew_pass(g->crew, stopped);
+}
+
 static void closed(void *ctx, const char *why)
 {
 	struct gateway *g = ctx;
 
 	(void)why;
-	zg_crew_step(g->crew, zg_hand_stop, stopped);
+	zg_crew_step(g->crew, zg_hand_stop, silent);
 }
 
 static void drained(void *ctx, const char *why)
@@ -123,7 +132,7 @@ static void buried(void *ctx, const char *why)
 	struct gateway *g = ctx;
 
 	(void)why;
-	zg_crew_step(g->crew, zg_hand_pass, passed);
+	zg_crew_pass(g->crew, passed);
 }
 
 /* Those that have come to rest; false: none. */
@@ -243,10 +252,19 @@ static void aborted(void *ctx, const char *why)
 	next(g);
 }
 
+/* Letters of the instances that were stopped again may still be under way. */
+static void withdrawn(void *ctx, const char *why)
+{
+	struct gateway *g = ctx;
+
+	(void)why;
+	zg_crew_pass(g->crew, aborted);
+}
+
 static void abort_cycle(struct gateway *g, const char *why)
 {
 	tell_error(g, why);
-	zg_crew_step(g->crew, zg_hand_abort, aborted);
+	zg_crew_step(g->crew, zg_hand_abort, withdrawn);
 }
 
 static void prepared(void *ctx, const char *why)
@@ -356,13 +374,17 @@ static const char *obey(void *ctx, int number)
 {
 	struct gateway *g = ctx;
 
+	/* an end that has been asked for can only become quicker, and once */
+	bool counts = number == SIGHUP ? !g->asked
+	                               : !g->asked || (g->asked == SIGQUIT && number != SIGQUIT);
+
 	if (number == SIGUSR1)
 		return reopen_logs(g);
-	if (number == SIGHUP && g->asked)
-		return "the gateway is stopping";
+	if (!counts)
+		return "the gateway is stopping, nothing changes";
 	if (number == SIGHUP) {
 		g->reload = true;
-	} else if (!g->asked || number != SIGQUIT) {
+	} else {
 		g->asked = number;
 		if (g->ending) {
 			g->crew->end_ms = end_ms(g);
