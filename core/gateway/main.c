@@ -7,7 +7,6 @@
 #include "gateway/run.h"
 #include "gateway/try.h"
 #include "zmq/context.h"
-#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -85,15 +84,16 @@ static void print_build(void)
 
 static int run(const zg_options_t *o, zg_conf_t *conf)
 {
+	const zg_gateway_t *g = &conf->gateway;
 	zg_listeners_t listeners;
 	zg_err_t err;
 
-	if (zg_log_open(conf->gateway.error_log, (zg_log_level_t)conf->gateway.log_level) != 0) {
-		fprintf(stderr, "zgate: error_log: cannot open %s: %s\n", conf->gateway.error_log,
-		        strerror(errno));
+	if (zg_log_prepare(g->error_log, g->access_log, (zg_log_level_t)g->log_level, &err) != 0) {
+		fprintf(stderr, "zgate: %s\n", err.text);
 		zg_conf_free(&conf);
 		return 1;
 	}
+	zg_log_commit();
 	if (zg_listen_open(&listeners, conf, &err) != 0) {
 		zg_error("%s", err.text);
 		zg_conf_free(&conf);

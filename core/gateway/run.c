@@ -2,6 +2,7 @@
 
 #include "base/buf.h"
 #include "engine/log.h"
+#include "engine/logfile.h"
 #include "gateway/crew.h"
 #include "gateway/notify.h"
 #include "zmq/context.h"
@@ -180,6 +181,7 @@ static void committed(void *ctx, const char *why)
 	(void)why;
 	g->cycle = g->next;
 	g->next = NULL;
+	zg_log_commit(); /* no worker writes by the old configuration any more */
 	zg_cycle_settle(g->cycle);
 	for (size_t i = 0; i < g->cycle->drops; i++)
 		zg_list_append(&g->dropped, &g->cycle->dropped[i]->link);
@@ -234,13 +236,15 @@ static void prepared(void *ctx, const char *why)
 {
 	struct gateway *g = ctx;
 	const zg_gateway_t *conf = &g->next->conf->gateway;
+	zg_err_t err;
 
 	if (why) {
 		abort_cycle(g, why);
 		return;
 	}
-	if (zg_log_open(conf->error_log, (zg_log_level_t)conf->log_level) != 0) {
-		abort_cycle(g, "error_log cannot be opened");
+	if (zg_log_prepare(conf->error_log, conf->access_log, (zg_log_level_t)conf->log_level, &err) !=
+	    0) {
+		abort_cycle(g, err.text);
 		return;
 	}
 	raise_descriptors(g->next->conf);
@@ -328,7 +332,18 @@ static const struct {
 } signals[] = {
 	{ SIGTERM, "SIGTERM", "stopping" }, { SIGINT, "SIGINT", "stopping" },
 	{ SIGQUIT, "SIGQUIT", "finishing what has begun" }, { SIGHUP, "SIGHUP", "reloading" },
+	{ SIGUSR1, "SIGUSR1", "opening the logs again" },
 };
+
+static void reopen_logs(void)
+{
+	zg_err_t err;
+
+	if (zg_logfile_reopen(&err) == 0)
+		zg_info("logs are open again");
+	else
+		zg_error("%s", err.text);
+}
 
 static void on_signal(void *ctx, int number)
 {
@@ -337,6 +352,10 @@ static void on_signal(void *ctx, int number)
 	for (size_t i = 0; i < ZG_COUNT_OF(signals); i++)
 		if (signals[i].number == number)
 			zg_info("%s: %s", signals[i].name, signals[i].what);
+	if (number == SIGUSR1) {
+		reopen_logs();
+		return;
+	}
 	if (number == SIGHUP) {
 		g->reload = !g->asked;
 	} else if (!g->asked || number != SIGQUIT) {
@@ -432,6 +451,8 @@ int zg_run(const zg_options_t *o, zg_conf_t *conf, zg_listeners_t *listeners)
 	zg_list_init(&g.dropped);
 	keep_memory();
 	raise_descriptors(conf);
+	if (zg_logfile_start(&err) != 0)
+		zg_warn("%s: lines are written by those who have them", err.text);
 	if (start(&g, conf, &err) != 0) {
 		g.failed = true;
 		zg_error("%s", err.text);
@@ -448,5 +469,6 @@ int zg_run(const zg_options_t *o, zg_conf_t *conf, zg_listeners_t *listeners)
 	free(pid);
 	if (!g.failed)
 		zg_info("stopped");
+	zg_logfile_stop();
 	return g.failed ? 1 : 0;
 }
