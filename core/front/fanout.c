@@ -1,6 +1,6 @@
 #include "front/fanout.h"
 
-#include "engine/worker.h"
+#include "front/ws_client.h"
 
 #define BURST_START 4096
 #define BURST_BYTES (64u << 10) /* a burst that would grow over this is sent before */
@@ -120,7 +120,7 @@ int zg_fanout_append(zg_fanout_t *f, zg_ws_type_t type, const zg_str_t *parts, s
 		zg_fanout_flush(f);
 	if (zg_burst_append(&f->burst, type, parts, n) != 0) {
 		ZG_LIST_EACH(l, &f->members)
-			ZG_CONTAINER(l, zg_ws_t, link)->to->common->ws_dropped++;
+			zg_ws_client_dropped(zg_ws_client(ZG_CONTAINER(l, zg_ws_t, link)), 1);
 		return -1;
 	}
 	zg_defer(f->loop, &f->flush);
