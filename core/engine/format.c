@@ -288,16 +288,18 @@ static void put(struct out *o, zg_str_t s)
 
 static const char upper[] = "0123456789ABCDEF";
 
+/* A byte that stands for itself everywhere. */
+static bool stands(char c)
+{
+	return c >= 0x20 && c < 0x7f && c != '"' && c != '\\';
+}
+
 /* The bytes at s as they stand in a text: up to 4, into out. */
 static size_t plain(char *out, zg_str_t s, size_t *took)
 {
 	unsigned char c = (unsigned char)s.p[0];
 
 	*took = 1;
-	if (c >= 0x20 && c < 0x7f && c != '"' && c != '\\') {
-		out[0] = (char)c;
-		return 1;
-	}
 	out[0] = '\\';
 	out[1] = 'x';
 	out[2] = upper[c >> 4];
@@ -338,8 +340,14 @@ static void put_text(struct out *o, zg_str_t s)
 
 	if (end > o->end - RESERVE)
 		end = o->end - RESERVE;
-	while (s.n > 0) {
-		size_t took, n = o->json ? quoted(piece, s, &took) : plain(piece, s, &took);
+	for (;;) {
+		size_t took, n;
+
+		for (; s.n > 0 && o->p < end && stands(*s.p); s.p++, s.n--)
+			*o->p++ = *s.p;
+		if (s.n == 0)
+			return;
+		n = o->json ? quoted(piece, s, &took) : plain(piece, s, &took);
 
 		if (o->p + n > end) {
 			put(o, ZG_STR("..."));

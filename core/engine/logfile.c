@@ -2,6 +2,7 @@
 
 #include "base/clock.h"
 #include "base/str.h"
+#include "engine/crash.h"
 #include "engine/log.h"
 #include <errno.h>
 #include <fcntl.h>
@@ -17,12 +18,12 @@
 #include <time.h>
 #include <unistd.h>
 
-#define RING_BYTES (256u << 10) /* a power of two */
+#define ERROR_BYTES  (256u << 10) /* of a ring; powers of two */
+#define ACCESS_BYTES (1u << 20)
 #define LINGER_MS  500  /* lines that are not urgent wait for others */
 #define RETRY_MS   100  /* after a file that took nothing */
 #define TICK_MS    1000 /* while repeated lines are being counted */
 #define END_MS     300  /* for a file that takes nothing, at the end */
-#define CRASH_MS   50   /* a crashing process waits for the thread */
 #define NOTHING    -1
 #define KEEP       -2
 
@@ -52,14 +53,16 @@ struct zg_logring {
 	struct logfile *file;
 	pthread_mutex_t lock;
 	char *bytes;
+	size_t size;
 	_Atomic uint64_t head, tail; /* ever added, ever written */
 	_Atomic uint64_t dropped;
+	uint64_t mark;               /* up to here lines are the old file's, while one is given */
 	uint64_t told;               /* of the dropped */
 	_Atomic bool ended;
 };
 
-static char error_bytes[RING_BYTES];
-static zg_logring_t error_ring = { .file = &files[ZG_LOGFILE_ERROR], .bytes = error_bytes,
+static char error_bytes[ERROR_BYTES];
+static zg_logring_t error_ring = { .file = &files[ZG_LOGFILE_ERROR], .bytes = error_bytes, .size = ERROR_BYTES,
 	                           .lock = PTHREAD_MUTEX_INITIALIZER };
 
 /* AWAKE: it will look; LINGERS: it looks soon; ASLEEP: any line wakes it. */
@@ -100,7 +103,7 @@ static ssize_t write_some(const struct logfile *f, struct iovec *v, int n)
 
 static char at(const zg_logring_t *r, uint64_t i)
 {
-	return r->bytes[i % RING_BYTES];
+	return r->bytes[i & (r->size - 1)];
 }
 
 /* How much to write at once: whole lines, if one fits. */
@@ -122,8 +125,8 @@ static bool write_lines(zg_logring_t *r, uint64_t until)
 	uint64_t tail = atomic_load(&r->tail);
 
 	while (tail < until) {
-		size_t n = portion(r, tail, until - tail), from = tail % RING_BYTES;
-		size_t first = n < RING_BYTES - from ? n : RING_BYTES - from;
+		size_t n = portion(r, tail, until - tail), from = tail & (r->size - 1);
+		size_t first = n < r->size - from ? n : r->size - from;
 		struct iovec v[2] = { { r->bytes + from, first }, { r->bytes, n - first } };
 		ssize_t wrote = write_some(f, v, first < n ? 2 : 1);
 
@@ -141,11 +144,15 @@ static bool write_lines(zg_logring_t *r, uint64_t until)
 static void drain(zg_logring_t *r)
 {
 	struct logfile *f = r->file;
+	uint64_t until;
 
 	/* a file that is still to come is waited for */
 	if (f->fd == NOTHING || f->blocked || (f->half && f->half != r))
 		return;
-	f->blocked = !write_lines(r, atomic_load(&r->head));
+	pthread_mutex_lock(&lock);
+	until = f->given == KEEP ? atomic_load(&r->head) : r->mark;
+	pthread_mutex_unlock(&lock);
+	f->blocked = !write_lines(r, until);
 }
 
 /* ---- the thread ---- */
@@ -153,6 +160,16 @@ static void drain(zg_logring_t *r)
 static bool empty(const zg_logring_t *r)
 {
 	return atomic_load(&r->head) == atomic_load(&r->tail);
+}
+
+static bool is_given(const struct logfile *f)
+{
+	bool given;
+
+	pthread_mutex_lock(&lock);
+	given = f->given != KEEP;
+	pthread_mutex_unlock(&lock);
+	return given;
 }
 
 /* Goes on with another descriptor. What is left of the old lines because the
@@ -163,11 +180,7 @@ static void change_files(zg_logring_t *first)
 		struct logfile *f = &files[i];
 		int fd;
 
-		pthread_mutex_lock(&lock);
-		fd = f->given;
-		f->given = KEEP;
-		pthread_mutex_unlock(&lock);
-		if (fd == KEEP)
+		if (!is_given(f))
 			continue;
 		f->blocked = false;
 		if (f->half)
@@ -175,6 +188,10 @@ static void change_files(zg_logring_t *first)
 		for (zg_logring_t *r = first; r; r = r->next)
 			if (r->file == f)
 				drain(r);
+		pthread_mutex_lock(&lock);
+		fd = f->given;
+		f->given = KEEP;
+		pthread_mutex_unlock(&lock);
 		for (zg_logring_t *r = first; r && fd == NOTHING; r = r->next)
 			if (r->file == f && !empty(r)) {
 				zg_warn("access_log is closed; %llu bytes could not be written to it",
@@ -190,8 +207,7 @@ static void change_files(zg_logring_t *first)
 	}
 }
 
-/* The main thread has no way of losing lines on its way out: the ring outlives
- * its maker until the thread has emptied it. */
+/* A ring outlives its maker until it is empty. */
 static void free_ended(void)
 {
 	zg_logring_t **link = &rings, *r;
@@ -220,11 +236,11 @@ static void tell_dropped(zg_logring_t *r)
 	r->told = dropped;
 }
 
-/* Whether something is left that cannot be written now. */
+/* Whether there are lines that cannot be written now. */
 static bool round_of_writing(void)
 {
 	zg_logring_t *first;
-	bool left = false;
+	bool stuck = false;
 
 	pthread_mutex_lock(&lock);
 	first = rings; /* only this thread takes one out */
@@ -240,9 +256,9 @@ static bool round_of_writing(void)
 		tell_dropped(r);
 	}
 	for (zg_logring_t *r = first; r; r = r->next)
-		left |= r->file->fd != NOTHING && !empty(r);
+		stuck |= r->file->blocked && !empty(r);
 	free_ended();
-	return left;
+	return stuck;
 }
 
 static bool anything(void)
@@ -294,21 +310,21 @@ static void *thread_main(void *arg)
 	(void)arg;
 	zg_log_thread("log");
 	for (;;) {
-		bool ending = stopping, counting, left;
+		bool ending = stopping, counting, stuck;
 
 		atomic_store(&state, AWAKE);
-		/* the thread that crashes may have the lock that this takes */
+		/* a thread that crashes may have the lock that this takes */
 		counting = !crashing && zg_log_tick(ending ? ZG_LOG_ALL : ZG_LOG_DUE);
-		left = round_of_writing();
-		if (ending && !left && !anything())
+		stuck = round_of_writing();
+		if (ending && !stuck && !anything())
 			break;
-		if (!left)
+		if (!stuck)
 			give_up = 0;
 		else if (ending && !give_up)
 			give_up = zg_clock_ms() + END_MS;
 		else if (ending && zg_clock_ms() > give_up)
 			break;
-		if (left) {
+		if (stuck) {
 			sleep_for(RETRY_MS);
 			continue;
 		}
@@ -336,7 +352,7 @@ zg_logring_t *zg_logring_new(zg_logfile_id_t id)
 {
 	zg_logring_t *r = calloc(1, sizeof *r);
 
-	if (!r || !(r->bytes = malloc(RING_BYTES))) {
+	if (!r || !(r->bytes = malloc(r->size = ACCESS_BYTES))) {
 		free(r);
 		return NULL;
 	}
@@ -368,13 +384,13 @@ static size_t add(zg_logring_t *r, const char *line, size_t n)
 	pthread_mutex_lock(&r->lock);
 	head = r->head;
 	used = head - atomic_load(&r->tail);
-	if (n > RING_BYTES - used) {
+	if (n > r->size - used) {
 		r->dropped++;
 		pthread_mutex_unlock(&r->lock);
 		return 0;
 	}
-	from = head % RING_BYTES;
-	first = n < RING_BYTES - from ? n : RING_BYTES - from;
+	from = head & (r->size - 1);
+	first = n < r->size - from ? n : r->size - from;
 	memcpy(r->bytes + from, line, first);
 	memcpy(r->bytes, line + first, n - first);
 	atomic_store(&r->head, head + n);
@@ -386,7 +402,7 @@ int zg_logring_add(zg_logring_t *r, const char *line, size_t n)
 {
 	size_t used = add(r, line, n);
 
-	if (used > RING_BYTES / 2 || atomic_load(&state) == ASLEEP)
+	if (used > r->size / 2 || atomic_load(&state) == ASLEEP)
 		zg_logfile_wake();
 	return used ? 0 : -1;
 }
@@ -475,6 +491,9 @@ static void give(struct logfile *f, int fd)
 	if (f->given > STDERR_FILENO)
 		close(f->given); /* it has not come to that one yet */
 	f->given = fd;
+	for (zg_logring_t *r = rings; r; r = r->next)
+		if (r->file == f)
+			r->mark = atomic_load(&r->head);
 	pthread_mutex_unlock(&lock);
 	if (running)
 		zg_logfile_wake();
@@ -524,54 +543,20 @@ int zg_logfile_reopen(zg_err_t *err)
 	return rc;
 }
 
-/* ---- crashes ---- */
+/* ---- for a crash ---- */
 
-static const int crashes[] = { SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGABRT };
-static struct sigaction before[ZG_COUNT_OF(crashes)];
-
-/* Async-signal-safe. Gives the thread a moment to write what is in the rings,
- * then lets the signal do what it would have done. */
-static void on_crash(int number, siginfo_t *info, void *context)
+bool zg_logfile_hurry(void)
 {
-	struct timespec ms = { .tv_nsec = 1000000 };
-	bool left = true;
+	bool left = false;
 
-	(void)context;
+	if (!running || pthread_equal(pthread_self(), thread))
+		return false;
 	crashing = true;
 	atomic_store(&state, AWAKE);
 	sem_post(&wake);
-	for (int i = 0; left && i < CRASH_MS && !pthread_equal(pthread_self(), thread); i++) {
-		left = false;
-		for (zg_logring_t *r = rings; r; r = r->next)
-			left |= r->file->fd != NOTHING && !empty(r);
-		if (left)
-			nanosleep(&ms, NULL);
-	}
-	for (size_t i = 0; i < ZG_COUNT_OF(crashes); i++)
-		sigaction(crashes[i], &before[i], NULL);
-	if (info->si_code <= 0) /* else it comes again by itself */
-		raise(number);
-}
-
-void zg_logfile_spare(sigset_t *mask)
-{
-	for (size_t i = 0; i < ZG_COUNT_OF(crashes); i++)
-		sigdelset(mask, crashes[i]);
-}
-
-static void watch_crashes(void)
-{
-	struct sigaction how = { .sa_sigaction = on_crash, .sa_flags = SA_SIGINFO };
-
-	sigfillset(&how.sa_mask);
-	for (size_t i = 0; i < ZG_COUNT_OF(crashes); i++)
-		sigaction(crashes[i], &how, &before[i]);
-}
-
-static void unwatch_crashes(void)
-{
-	for (size_t i = 0; i < ZG_COUNT_OF(crashes); i++)
-		sigaction(crashes[i], &before[i], NULL);
+	for (zg_logring_t *r = rings; r; r = r->next)
+		left |= r->file->fd != NOTHING && !empty(r);
+	return left;
 }
 
 /* ---- from start to end ---- */
@@ -587,7 +572,7 @@ int zg_logfile_start(zg_err_t *err)
 	stopping = false;
 	running = true;
 	sigfillset(&all);
-	zg_logfile_spare(&all);
+	zg_crash_spare(&all);
 	pthread_sigmask(SIG_SETMASK, &all, &was);
 	rc = pthread_create(&thread, NULL, thread_main, NULL);
 	pthread_sigmask(SIG_SETMASK, &was, NULL);
@@ -595,7 +580,7 @@ int zg_logfile_start(zg_err_t *err)
 		running = false;
 		return zg_err(err, "cannot make a thread: %s", strerror(rc));
 	}
-	watch_crashes();
+	zg_crash_watch();
 	return 0;
 }
 
@@ -605,7 +590,7 @@ void zg_logfile_stop(void)
 
 	if (!running)
 		return;
-	unwatch_crashes();
+	zg_crash_unwatch();
 	stopping = true;
 	atomic_store(&state, AWAKE);
 	sem_post(&wake);

@@ -11,7 +11,6 @@
 #define ZG_ENGINE_LOGFILE_H
 
 #include "base/err.h"
-#include <signal.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -43,8 +42,9 @@ int zg_logfile_start(zg_err_t *err);
 /* Everything is written, as far as it can be within a moment, and the thread
  * ends. Rings must have ended. */
 void zg_logfile_stop(void);
-/* Leaves the signals of a crash deliverable in a mask for pthread_sigmask. */
-void zg_logfile_spare(sigset_t *mask);
+/* Has the thread write at once; whether lines are left. Async-signal-safe; for a
+ * process that crashes (engine/crash.h). */
+bool zg_logfile_hurry(void);
 
 /* ---- rings; any thread ---- */
 
