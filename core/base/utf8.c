@@ -1,8 +1,7 @@
 #include "base/utf8.h"
 #include <stdint.h>
 
-/* The length of the sequence at p, 0 if it is none: the table of well-formed
- * sequences of RFC 3629, 4. */
+/* The table of well-formed sequences of RFC 3629, 4. */
 static size_t sequence(const unsigned char *p, size_t n)
 {
 	unsigned char low = 0x80, high = 0xbf; /* bounds of the second byte */
@@ -25,6 +24,11 @@ static size_t sequence(const unsigned char *p, size_t n)
 		if ((p[i] & 0xc0) != 0x80)
 			return 0;
 	return len;
+}
+
+size_t zg_utf8_sequence(zg_str_t s)
+{
+	return s.n ? sequence((const unsigned char *)s.p, s.n) : 0;
 }
 
 bool zg_utf8_valid(zg_str_t s)

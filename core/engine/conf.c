@@ -41,7 +41,41 @@ static void add_static_modules(zg_load_t *l)
 			zg_conf_error(l, "modules", 0, NULL, NULL, "%s", err.text);
 }
 
+static const zg_part_t *gateway_part(const zg_load_t *l)
+{
+	const zg_part_t *p = l->first;
+
+	while (p && p->kind != ZG_PART_GATEWAY)
+		p = p->next;
+	return p;
+}
+
 /* Values that follow from others. */
+static void finish_gateway(zg_load_t *l)
+{
+	const zg_part_t *part = gateway_part(l);
+	zg_gateway_t *to = &l->conf->gateway;
+	zg_suggest_t near = { 0 };
+	char text[256];
+	zg_err_t err;
+
+	if (!part || !to->access_format)
+		return;
+	to->format = zg_format_compile(zg_str(to->access_format), l->conf->pool, &err, &near.word);
+	if (to->format)
+		return;
+	if (near.word.n && memchr(to->access_format, '$', strlen(to->access_format)))
+		for (const zg_format_var_t *v = zg_format_vars; v->name; v++)
+			zg_suggest_add(&near, v->name);
+	else if (near.word.n)
+		for (size_t i = 0; zg_format_names[i]; i++)
+			zg_suggest_add(&near, zg_format_names[i]);
+	zg_suggest_text(&near, "; write combined, json, or a text with variables, which `zgate -L "
+	                "access_format` lists", text);
+	zg_conf_error_at(l, part, zg_ini_find(part->raw, "access_format"), "%s%s", err.text,
+	                 near.word.n ? text : "");
+}
+
 static void finish_location(zg_load_t *l, zg_part_t *part)
 {
 	zg_location_t *to = part->location;
@@ -118,6 +152,7 @@ static void run_checks(zg_load_t *l)
 static void apply(zg_load_t *l)
 {
 	zg_conf_parts(l);
+	finish_gateway(l);
 	for (zg_part_t *p = l->first; p; p = p->next) {
 		if (p->kind == ZG_PART_GATEWAY || (p->kind == ZG_PART_LOCATION && !p->location))
 			continue;

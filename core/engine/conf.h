@@ -4,6 +4,7 @@
 #define ZG_ENGINE_CONF_H
 
 #include "engine/directive.h"
+#include "engine/format.h"
 #include "engine/log.h"
 #include "engine/module.h"
 
@@ -25,6 +26,8 @@ typedef struct zg_gateway { /* [gateway] */
 	const char *error_log, *access_log, *access_format, *pid, *user, *group;
 	uint64_t header_timeout, body_timeout, idle_timeout, shutdown_timeout;
 	uint64_t max_header, max_body;
+	/* made from them */
+	const zg_format_t *format; /* of the access log */
 } zg_gateway_t;
 
 enum { ZG_OVERFLOW_DROP_OLDEST, ZG_OVERFLOW_DISCONNECT, ZG_OVERFLOW_CONFLATE };
@@ -87,7 +90,7 @@ void zg_conf_free(zg_conf_t **conf);
 /* The configuration in effect, as an INI file. */
 int zg_conf_print(const zg_conf_t *conf, zg_buf_t *out);
 /* Every directive with type, default, bounds and help; of one module, or "gateway",
- * "location", or all (NULL). -1: no such module. */
+ * "location", or all (NULL); or the variables of "access_format". -1: no such module. */
 int zg_conf_list(const zg_modules_t *modules, const char *which, zg_buf_t *out);
 
 /* What a counter's value is, in words: "now", "since the start". */

@@ -98,6 +98,17 @@ static int list_counters(const zg_counter_t *rows, zg_buf_t *out)
 	return 0;
 }
 
+static int list_variables(zg_buf_t *out)
+{
+	if (zg_buf_printf(out, "access_format = combined|json|text with variables\n"
+	                  INDENT "A variable is written $name or ${name}; it is - where there is none.\n\n") < 0)
+		return -1;
+	for (const zg_format_var_t *v = zg_format_vars; v->name; v++)
+		if (zg_buf_printf(out, "  $%s\n", v->name) < 0 || list_doc(v->doc, out) < 0)
+			return -1;
+	return 0;
+}
+
 static int list_module(const zg_module_t *m, zg_buf_t *out)
 {
 	int rc = m->kind == ZG_BRIDGE
@@ -118,6 +129,8 @@ int zg_conf_list(const zg_modules_t *modules, const char *which, zg_buf_t *out)
 {
 	const zg_module_t *one;
 
+	if (which && !strcmp(which, "access_format"))
+		return list_variables(out);
 	if (!which || !strcmp(which, "gateway"))
 		if (zg_buf_printf(out, "[gateway]\n" INDENT "The process, its addresses and limits.\n\n") < 0 ||
 		    list_rows(zg_conf_gateway_rows, out) < 0)

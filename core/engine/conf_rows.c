@@ -1,5 +1,6 @@
 /* The directives of the core, and the methods. */
 #include "engine/conf.h"
+#include "engine/logfile.h"
 
 static const char *const workers_words[] = { "auto", NULL };
 
@@ -23,10 +24,16 @@ const zg_directive_t zg_conf_gateway_rows[] = {
 	        .doc = "More files to read, such as conf.d/*.ini; read in order of their names."),
 	ZG_PATH(zg_gateway_t, pid, .fixed = true,
 	        .doc = "File that holds the process id while zgate runs; none if not given."),
-	ZG_PATH(zg_gateway_t, error_log,
-	        .doc = "File to log to; standard error if not given."),
+	ZG_PATH(zg_gateway_t, error_log, .choices = zg_logfile_words,
+	        .doc = "File to log to, or stderr or stdout; standard error if not given."),
 	ZG_ENUM(zg_gateway_t, log_level, .def = "info", .choices = zg_log_level_names,
 	        .doc = "Lines of this level and above are logged."),
+	ZG_PATH(zg_gateway_t, access_log, .choices = zg_logfile_words,
+	        .doc = "File for a line about every request and WebSocket session, or stderr or "
+	               "stdout; none if not given."),
+	ZG_STRING(zg_gateway_t, access_format, .def = "combined",
+	          .doc = "The form of these lines: combined, json, or a text with variables such as "
+	                 "$status; `zgate -L access_format` lists them."),
 	ZG_INT(zg_gateway_t, max_connections, .def = "10000", .min = "1", .max = "1000000",
 	       .doc = "Clients connected at once; a further one is answered 503."),
 	ZG_MSEC(zg_gateway_t, header_timeout, .def = "10s", .min = "100ms", .max = "10m",

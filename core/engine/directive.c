@@ -155,6 +155,15 @@ static const char *absolute(zg_str_t path, const char *prefix, zg_pool_t *pool)
 	return whole;
 }
 
+static const char *path(const zg_directive_t *row, zg_str_t text, const char *prefix,
+                        zg_pool_t *pool)
+{
+	for (size_t i = 0; row->choices && row->choices[i]; i++)
+		if (zg_str_eq(text, zg_str(row->choices[i])))
+			return row->choices[i];
+	return absolute(text, prefix, pool);
+}
+
 static int set_string(const char **to, const char *value, zg_err_t *err)
 {
 	if (!value)
@@ -287,7 +296,7 @@ int zg_directive_set(const zg_directive_t *row, void *conf, zg_str_t text, const
 		return zg_unit_bool(text, to, NULL) < 0
 		               ? zg_err(err, "\"%.*s\" is neither yes nor no", ZG_STR_ARG(text)) : 0;
 	case ZG_TYPE_STRING: return set_string(to, zg_pool_strdup(pool, text), err);
-	case ZG_TYPE_PATH:   return set_string(to, absolute(text, prefix, pool), err);
+	case ZG_TYPE_PATH:   return set_string(to, path(row, text, prefix, pool), err);
 	case ZG_TYPE_ENUM:   return set_enum(row, to, text, err);
 	case ZG_TYPE_LIST:   return set_list(to, text, pool, err);
 	case ZG_TYPE_SOCKET: return set_endpoints(to, text, prefix, pool, err);

@@ -52,7 +52,8 @@ typedef struct zg_directive {
 	const char *def;             /* as an operator would write it; NULL: none */
 	const char *min, *max;       /* for numbers, in the same notation */
 	const char *const *choices;  /* for ZG_TYPE_ENUM, NULL-terminated; for ZG_TYPE_INT, one
-	                              * word that stands for 0 */
+	                              * word that stands for 0; for ZG_TYPE_PATH, words that are
+	                              * no path */
 	bool required;
 	bool fixed;                  /* read at start only: a reload that changes it starts the
 	                              * location anew. Sockets are always */

@@ -1,8 +1,16 @@
-/* log: one line a call, written with one write(2), so that threads do not
- * mix. Any thread. Control bytes in a line are shown as \xNN: what clients send
- * cannot forge lines. `alert` is for what must never happen; tests fail on it. */
+/* log: the error log, one line a call. Any thread; never blocks once the log
+ * thread runs (engine/logfile.h), never allocates. Control bytes in a line are
+ * shown as \xNN: what clients send cannot forge lines. `alert` is for what must
+ * never happen; tests fail on it.
+ *
+ * What repeats is held back: of one text 20 lines are shown in five seconds, of
+ * one call 100; a line says how many more there were. Debug lines and alerts are
+ * all shown. */
 #ifndef ZG_ENGINE_LOG_H
 #define ZG_ENGINE_LOG_H
+
+#include "base/err.h"
+#include <stdbool.h>
 
 typedef enum zg_log_level {
 	ZG_LOG_DEBUG,
@@ -14,14 +22,24 @@ typedef enum zg_log_level {
 
 extern const char *const zg_log_level_names[]; /* NULL-terminated, for the directive */
 
-/* Until this is called: standard error, level info. path NULL: standard
- * error. -1 and errno when the file cannot be opened; nothing changed. */
-int zg_log_open(const char *path, zg_log_level_t level);
+/* Where the error log (NULL: standard error) and the access log (NULL: there is
+ * none) go, and the least level shown. Prepared, they take effect with the
+ * commit; until the first: standard error, info. -1: a file cannot be opened,
+ * nothing has changed. Main thread. */
+int zg_log_prepare(const char *error_log, const char *access_log, zg_log_level_t level,
+                   zg_err_t *err);
+void zg_log_commit(void);
+void zg_log_abort(void);
 /* What stands in brackets on this thread's lines, e.g. "worker 0"; borrowed. */
 void zg_log_thread(const char *name);
 int zg_log_on(zg_log_level_t level);
 void zg_log_write(zg_log_level_t level, const char *format, ...)
 	__attribute__((format(printf, 2, 3)));
+
+/* For the log thread: tells how often lines were repeated whose time has come,
+ * or all. Whether some are left. */
+typedef enum zg_log_which { ZG_LOG_DUE, ZG_LOG_ALL } zg_log_which_t;
+bool zg_log_tick(zg_log_which_t which);
 
 #define zg_log(level, ...) (zg_log_on(level) ? zg_log_write((level), __VA_ARGS__) : (void)0)
 #define zg_debug(...) zg_log(ZG_LOG_DEBUG, __VA_ARGS__)

@@ -51,6 +51,7 @@ const zg_counter_t zg_worker_counter_rows[] = {
 	ROW(timeouts_head, "Connections closed because a request head took longer than header_timeout."),
 	ROW(timeouts_body, "Requests ended because the body came too slowly."),
 	ROW(timeouts_idle, "Connections closed after idle_timeout without a request, or without an answer moving."),
+	ROW(access_lines_dropped, "Lines of access_log dropped as it could not be written fast enough."),
 	ZG_COUNTER_END,
 };
 

@@ -23,6 +23,7 @@ extern const zg_counter_t zg_location_counter_rows[];
 typedef struct zg_worker_counts {
 	uint64_t connections_accepted, connections_open, connections_refused;
 	uint64_t accept_paused, heads_refused, timeouts_head, timeouts_body, timeouts_idle;
+	uint64_t access_lines_dropped;
 } zg_worker_counts_t;
 extern const zg_counter_t zg_worker_counter_rows[];
 
@@ -103,6 +104,7 @@ struct zg_worker {
 	struct zg_wsfront *ws;   /* front/wsfront.h */
 	struct zg_streams *streams; /* front/stream.h */
 	struct zg_gate *gate;    /* front/gate.h; NULL when the worker closes */
+	struct zg_access_out *access; /* front/access.h; NULL: there was no access log yet */
 	zg_instance_t **location; /* parallel to conf->location */
 	zg_instance_t **service;
 	const zg_list_t *freed;   /* while a reload prepares: addresses that are bound only until

@@ -58,9 +58,10 @@ int zg_answer_problem(zg_buf_t *out, unsigned status, const char *detail, zg_str
 	return rc;
 }
 
-void zg_answer_send(int fd, const zg_refusal_t *no, zg_str_t request_id)
+size_t zg_answer_send(int fd, const zg_refusal_t *no, zg_str_t request_id)
 {
 	zg_buf_t body = ZG_BUF(ZG_ANSWER_MAX), out = ZG_BUF(2 * ZG_ANSWER_MAX);
+	size_t sent = 0;
 
 	if (zg_answer_problem(&body, no->status, no->detail, request_id) == 0 &&
 	    zg_buf_printf(&out,
@@ -73,12 +74,12 @@ void zg_answer_send(int fd, const zg_refusal_t *no, zg_str_t request_id)
 	    zg_buf_printf(&out, "\r\n%.*s", ZG_STR_ARG(zg_buf_str(&body))) == 0) {
 		/* a new connection's send buffer takes it whole; a client that does
 		 * not read loses the explanation, not we our time */
-		if (send(fd, out.data, out.len, MSG_DONTWAIT | MSG_NOSIGNAL) < 0) {
-			/* gone already */
-		}
+		if (send(fd, out.data, out.len, MSG_DONTWAIT | MSG_NOSIGNAL) == (ssize_t)out.len)
+			sent = body.len;
 	}
 	zg_buf_free(&body);
 	zg_buf_free(&out);
+	return sent;
 }
 
 void zg_answer_request_id(char out[25])

@@ -14,8 +14,8 @@ int zg_answer_problem(zg_buf_t *out, unsigned status, const char *detail, zg_str
 /* Whether the status carries Retry-After. */
 bool zg_answer_retry_after(unsigned status);
 /* Sends a problem as a complete response with Connection: close to fd,
- * without blocking; the caller closes (front/linger.h). */
-void zg_answer_send(int fd, const zg_refusal_t *no, zg_str_t request_id);
+ * without blocking; the caller closes (front/linger.h). The bytes of its body. */
+size_t zg_answer_send(int fd, const zg_refusal_t *no, zg_str_t request_id);
 /* Makes a request id of 24 characters; any thread. */
 void zg_answer_request_id(char out[25]);
 

@@ -1,6 +1,6 @@
 #include "front/fanout.h"
 
-#include "engine/worker.h"
+#include "front/ws_client.h"
 
 #define BURST_START 4096
 #define BURST_BYTES (64u << 10) /* a burst that would grow over this is sent before */
@@ -108,6 +108,12 @@ void zg_fanout_leave(zg_fanout_t *f, zg_ws_t *ws)
 	f->count--;
 }
 
+static void drop_for_memory(zg_ws_t *ws)
+{
+	zg_ws_client(ws)->dropped++;
+	ws->to->common->ws_dropped_memory++;
+}
+
 int zg_fanout_append(zg_fanout_t *f, zg_ws_type_t type, const zg_str_t *parts, size_t n)
 {
 	size_t len = 0;
@@ -120,7 +126,7 @@ int zg_fanout_append(zg_fanout_t *f, zg_ws_type_t type, const zg_str_t *parts, s
 		zg_fanout_flush(f);
 	if (zg_burst_append(&f->burst, type, parts, n) != 0) {
 		ZG_LIST_EACH(l, &f->members)
-			ZG_CONTAINER(l, zg_ws_t, link)->to->common->ws_dropped_memory++;
+			drop_for_memory(ZG_CONTAINER(l, zg_ws_t, link));
 		return -1;
 	}
 	zg_defer(f->loop, &f->flush);

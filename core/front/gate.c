@@ -3,6 +3,7 @@
 #include "base/head.h"
 #include "base/net.h"
 #include "engine/log.h"
+#include "front/access.h"
 #include "front/answer.h"
 #include "front/http.h"
 #include "front/route.h"
@@ -73,15 +74,21 @@ static void close_conn(zg_conn_t *c)
 	conn_free(c);
 }
 
-static void refuse(zg_conn_t *c, const zg_refusal_t *no, zg_str_t request_id)
+/* head: as for zg_access_refused; its bytes are still in the peek buffer. */
+static void refuse(zg_conn_t *c, const zg_refusal_t *no, const zg_head_t *head,
+                   const zg_instance_t *in)
 {
+	zg_str_t id = head ? head->request_id : ZG_STR_NONE;
+	zg_gate_t *g = c->gate;
 	char made[25];
+	size_t body;
 
-	if (!zg_head_request_id_ok(request_id)) {
+	if (!zg_head_request_id_ok(id)) {
 		zg_answer_request_id(made);
-		request_id = zg_str(made);
+		id = zg_str(made);
 	}
-	zg_answer_send(c->fd, no, request_id);
+	body = zg_answer_send(c->fd, no, id);
+	zg_access_refused(g->w, c, head, g->peek, in, id, no->status, body);
 	/* it lives on, lingering */
 	epoll_ctl(c->gate->epoll, EPOLL_CTL_DEL, c->fd, NULL);
 	zg_linger_close(c->gate->linger, c->fd);
@@ -157,7 +164,7 @@ static void give_websocket(zg_conn_t *c, zg_head_t *head)
 	g->w->counts.heads_refused++;
 	if (in)
 		in->common->ws_refused++;
-	refuse(c, &no, head->request_id);
+	refuse(c, &no, head, in);
 }
 
 static void give_http(zg_conn_t *c)
@@ -196,7 +203,7 @@ static void look(zg_conn_t *c, bool over)
 	case ZG_HEAD_REFUSE:
 		g->w->counts.heads_refused++;
 		zg_refuse(&no, head.status, "%s", head.reason);
-		refuse(c, &no, ZG_STR_NONE);
+		refuse(c, &no, NULL, NULL);
 		return;
 	case ZG_HEAD_OK:
 		if (head.wants_websocket)
@@ -252,7 +259,7 @@ static void on_heads_timer(void *ctx)
 			continue;
 		}
 		zg_refuse(&no, 408, "the request head did not arrive within header_timeout");
-		refuse(c, &no, ZG_STR_NONE);
+		refuse(c, &no, NULL, NULL);
 	}
 	set_heads_timer(g);
 }
@@ -328,7 +335,7 @@ static bool has_room(zg_gate_t *g, zg_conn_t *c)
 		return true;
 	g->w->counts.connections_refused++;
 	zg_refuse(&no, 503, "the gateway has as many connections as it may have");
-	refuse(c, &no, ZG_STR_NONE);
+	refuse(c, &no, NULL, NULL);
 	return false;
 }
 

@@ -1,6 +1,6 @@
 #include "front/http.h"
 
-#include "base/net.h"
+#include "base/clock.h"
 #include "engine/log.h"
 #include "front/answer.h"
 #include "front/gate.h"
@@ -13,7 +13,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/ioctl.h>
-#include <time.h>
 #include <unistd.h>
 
 #define POOL_EXTRA     8192        /* of a connection's memory, beside the head */
@@ -81,10 +80,9 @@ void zg_http_doom(zg_http_t *h, zg_conn_t *c, const zg_refusal_t *no)
 	zg_http_request_t *r = c->req;
 	int twin;
 
-	zg_http_settle(r, ZG_REFUSED, no->status, 0);
 	if (!r->pub.id.n)
 		zg_http_fill_id(r, ZG_STR_NONE);
-	zg_answer_send(c->fd, no, r->pub.id);
+	zg_http_settle(r, ZG_REFUSED, no->status, zg_answer_send(c->fd, no, r->pub.id));
 	/* libmicrohttpd closes its descriptor with bytes unread: the answer lives on
 	 * through another one */
 	if ((twin = fcntl(c->fd, F_DUPFD_CLOEXEC, 0)) >= 0)
@@ -167,16 +165,6 @@ static void on_timer(void *ctx)
 
 /* ---- the life of a request ---- */
 
-/* Microseconds, monotonic. */
-static uint64_t now_us(void)
-{
-	struct timespec t;
-
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return (uint64_t)t.tv_sec * 1000000 + (uint64_t)t.tv_nsec / 1000;
-}
-
-
 static zg_str_t header_value(const char *p, size_t n)
 {
 	return p ? zg_str_n(p, n) : ZG_STR("");
@@ -243,15 +231,18 @@ static zg_http_request_t *request_new(zg_http_t *h)
 	}
 	r->pub = (zg_request_t){ .each_header = each_header };
 	r->state = ZG_HTTP_HEAD;
-	r->suspended = r->parked = r->in_handler = r->counted = false;
+	r->suspended = r->parked = r->in_handler = false;
+	r->open = true;
+	r->streams = false;
 	r->away = r->orphan = r->acked = r->over = r->settled = false;
 	r->to = NULL;
+	r->version = NULL;
 	r->body.cap = 0;
 	r->swallowed = 0;
 	r->response = NULL;
 	r->extras = 0;
 	r->origin = ZG_STR_NONE;
-	r->arrived = now_us();
+	r->arrived = zg_clock_us();
 	r->handed = 0;
 	r->http = h;
 	r->id[0] = '\0';
@@ -307,45 +298,47 @@ static void *on_uri(void *cls, const char *uri, struct MHD_Connection *mhd)
 
 void zg_request_handed(zg_request_t *req)
 {
-	ZG_CONTAINER(req, zg_http_request_t, pub)->handed = now_us();
+	ZG_CONTAINER(req, zg_http_request_t, pub)->handed = zg_clock_us();
 }
 
-void zg_http_settle(zg_http_request_t *r, zg_outcome_t outcome, unsigned status, uint64_t bytes)
+static void count(const zg_http_request_t *r, zg_outcome_t outcome, unsigned status,
+                  uint64_t bytes, uint64_t now)
 {
-	zg_location_counts_t *c;
-	uint64_t now = now_us();
+	zg_location_counts_t *c = r->to->common;
+	uint64_t *const ledger[] = {
+		[ZG_ANSWERED] = &c->answered, [ZG_REFUSED] = &c->refused, [ZG_FAILED] = &c->failed,
+		[ZG_TIMED_OUT] = &c->timed_out, [ZG_CANCELLED] = &c->cancelled,
+	};
 
-	if (!r->counted)
-		return;
-	/* a location that was given up may be gone once nothing counts for it */
-	r->counted = false;
-	if (!r->to)
-		return;
-	c = r->to->common;
 	c->in_flight--;
 	c->bytes_out += bytes;
-	if (outcome == ZG_CANCELLED) {
-		c->cancelled++;
+	++*ledger[outcome];
+	if (outcome == ZG_CANCELLED)
 		return;
-	}
 	*(status < 300   ? &c->status_2xx
 	  : status < 400 ? &c->status_3xx
 	  : status < 500 ? &c->status_4xx
 	                 : &c->status_5xx) += 1;
-	if (outcome == ZG_ANSWERED)
-		c->answered++;
-	else if (status == 408 || status == 504)
-		c->timed_out++;
-	else if (status < 500 || status == 503)
-		c->refused++;
-	else
-		c->failed++;
 	zg_hist_add(&c->request_time, now - r->arrived);
 	if (r->away || !r->handed) /* its home may be writing that now */
 		return;
 	zg_hist_add(&c->waiting_time, r->handed - r->arrived);
 	if (outcome == ZG_ANSWERED)
 		zg_hist_add(&c->worker_time, now - r->handed);
+}
+
+void zg_http_settle(zg_http_request_t *r, zg_outcome_t outcome, unsigned status, uint64_t bytes)
+{
+	uint64_t now = zg_clock_us();
+
+	if (!r->open)
+		return;
+	r->open = false;
+	if (outcome == ZG_REFUSED)
+		outcome = zg_access_outcome(status);
+	if (r->to)
+		count(r, outcome, status, bytes, now);
+	zg_access_request(r, outcome, status, bytes, now);
 }
 
 static void cancel(zg_http_request_t *r)
@@ -364,13 +357,14 @@ static void on_completed(void *cls, struct MHD_Connection *mhd, void **con_cls,
 	zg_http_request_t *r = *con_cls;
 
 	(void)mhd;
-	(void)code;
 	if (!r)
 		return;
 	if (r->state == ZG_HTTP_WAITING)
 		cancel(r);
 	if (r->state == ZG_HTTP_QUEUED)
 		h->leaving--;
+	if (code == MHD_REQUEST_TERMINATED_WITH_ERROR && r->state < ZG_HTTP_WAITING && !h->stopping)
+		zg_http_settle(r, ZG_REFUSED, 400, 0); /* libmicrohttpd has told the client */
 	zg_http_settle(r, ZG_CANCELLED, 0, 0); /* it went before its body was whole */
 	zg_http_wake(r);
 	h->progress = true;

@@ -1,12 +1,13 @@
 /* http_request: the HTTP front's own view of a request; private to http.c,
  * which runs libmicrohttpd and keeps the deadlines, receive.c, which judges
- * and receives requests, request.c, which answers them, and forward.c, which
- * brings them to another worker. */
+ * and receives requests, request.c, which answers them, forward.c, which brings
+ * them to another worker, and access.c, which logs them. */
 #ifndef ZG_FRONT_HTTP_REQUEST_H
 #define ZG_FRONT_HTTP_REQUEST_H
 
 #include "base/head.h"
 #include "engine/worker.h"
+#include "front/access.h"
 #include "front/conn.h"
 #include "front/request.h"
 #include <microhttpd.h>
@@ -25,12 +26,6 @@ typedef enum zg_http_state {
 	ZG_HTTP_DOOMED,  /* to be cut off: answered past libmicrohttpd, or client gone */
 } zg_http_state_t;
 
-typedef enum zg_outcome {
-	ZG_ANSWERED,  /* as the module had it */
-	ZG_REFUSED,   /* by the gateway: refused, failed or timed out, by the status */
-	ZG_CANCELLED, /* its client has gone */
-} zg_outcome_t;
-
 typedef struct zg_http_request {
 	zg_request_t pub;
 	zg_link_t link;    /* of the front's open, away or free ones */
@@ -40,7 +35,8 @@ typedef struct zg_http_request {
 	struct MHD_Connection *mhd;
 	zg_http_state_t state;
 	bool in_handler;
-	bool counted;      /* as in flight: its outcome is open */
+	bool open;         /* its outcome is */
+	bool streams;      /* logged when its stream ends */
 	bool parked;       /* waits unsuspended: see zg_http.parked */
 	bool suspended;
 	uint64_t parked_at;
@@ -61,6 +57,7 @@ typedef struct zg_http_request {
 	zg_letter_t out, cancel;
 	zg_post_t back, ack;
 	zg_buf_t kept;     /* what libmicrohttpd has of it, copied */
+	const char *version; /* borrowed from libmicrohttpd */
 	char method[16];
 	struct { char *name, *value; } extra[32];
 	unsigned extras;

@@ -79,6 +79,9 @@ static enum MHD_Result on_head(zg_http_t *h, zg_http_request_t *r, const char *m
 	uint64_t max;
 	bool refused;
 
+	r->version = version;
+	r->pub.method_name = zg_str(method);
+	r->pub.remote = zg_str(zg_net_host(&r->conn->from.any, r->remote));
 	if (!judge(r, method, version, &head)) {
 		h->w->counts.heads_refused++;
 		zg_http_fill_id(r, head.request_id);
@@ -86,12 +89,10 @@ static enum MHD_Result on_head(zg_http_t *h, zg_http_request_t *r, const char *m
 		return MHD_NO;
 	}
 	zg_http_fill_id(r, head.request_id);
-	r->pub.remote = zg_str(zg_net_host(&r->conn->from.any, r->remote));
 	r->origin = head.origin;
 	refused = zg_route(h->w, &head, &r->conn->from.any, r->path, &r->pub, &r->no) != 0;
 	r->to = r->pub.to;
 	max = r->to ? r->to->location->max_body : 0;
-	r->counted = true;
 	if (r->to) {
 		r->to->common->requests++;
 		r->to->common->in_flight++;
@@ -214,6 +215,7 @@ static void open_stream(zg_http_request_t *r)
 			close(twin);
 		zg_request_problem(&r->pub, 503, "The gateway is out of memory or descriptors.");
 	} else {
+		r->streams = true;
 		zg_http_settle(r, ZG_ANSWERED, 200, 0);
 		r->state = ZG_HTTP_DOOMED;
 	}

@@ -1,6 +1,7 @@
 #include "front/stream.h"
 
 #include "base/buf.h"
+#include "front/access.h"
 #include "front/gate.h"
 #include "front/ws_client.h"
 #include <errno.h>
@@ -198,6 +199,7 @@ int zg_stream_open(zg_streams_t *f, const zg_request_t *req, int fd, zg_str_t he
 	s->fd = fd;
 	s->rest = ZG_BUF(REST_MAX);
 	c->stream = s;
+	c->session = zg_access_stream(req);
 	f->w->counts.connections_open++;
 	f->w->common->connections++;
 	write_bytes(c, (const unsigned char *)head.p, head.n);

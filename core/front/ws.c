@@ -1,7 +1,7 @@
 #include "front/ws_client.h"
 
 #include "base/utf8.h"
-#include "engine/worker.h"
+#include "front/access.h"
 #include "front/request.h"
 #include <stdio.h>
 #include <stdlib.h>
@@ -156,7 +156,7 @@ static void pump(zg_ws_client_t *c)
 		}
 		m = zg_ring_pop(&c->queue);
 		write_frames(c, m);
-		c->pub.to->common->ws_delivered += m->units;
+		zg_ws_client_sent(c, m->units);
 		zg_msg_unref(&m);
 	}
 	account(c, before);
@@ -168,7 +168,7 @@ static void too_slow(zg_ws_client_t *c)
 	uint64_t dropped = zg_ring_clear(&c->queue);
 
 	c->pub.to->common->ws_slow_closed++;
-	c->pub.to->common->ws_dropped += dropped;
+	zg_ws_client_dropped(c, dropped);
 	c->missed += dropped; /* told before the close */
 	account(c, before);
 	zg_ws_close(&c->pub, 1008, "too slow: the queue for this client is full");
@@ -177,7 +177,6 @@ static void too_slow(zg_ws_client_t *c)
 int zg_ws_send(zg_ws_t *ws, zg_msg_t *m)
 {
 	zg_ws_client_t *c = zg_ws_client(ws);
-	zg_location_counts_t *counts = ws->to->common;
 	size_t before = c->queue.bytes;
 	uint64_t dropped = 0;
 
@@ -188,7 +187,7 @@ int zg_ws_send(zg_ws_t *ws, zg_msg_t *m)
 			tell_gap(c);
 		if (!blocked(c) && !c->dead) {
 			write_frames(c, m);
-			counts->ws_delivered += m->units;
+			zg_ws_client_sent(c, m->units);
 			if (blocked(c))
 				want_writable(c); /* the module hears when it has left */
 			return 0;
@@ -199,7 +198,7 @@ int zg_ws_send(zg_ws_t *ws, zg_msg_t *m)
 		if (ws->to->location->overflow != ZG_OVERFLOW_DISCONNECT)
 			dropped = zg_ring_clear(&c->queue);
 		account(c, before);
-		counts->ws_dropped += m->units + dropped;
+		zg_ws_client_dropped(c, m->units + dropped);
 		c->missed += m->units + dropped;
 		m->refs--; /* the caller still holds one */
 		if (ws->to->location->overflow == ZG_OVERFLOW_DISCONNECT)
@@ -208,7 +207,7 @@ int zg_ws_send(zg_ws_t *ws, zg_msg_t *m)
 			want_writable(c);
 		return -1;
 	}
-	counts->ws_dropped += dropped;
+	zg_ws_client_dropped(c, dropped);
 	c->missed += dropped;
 	account(c, before);
 	want_writable(c);
@@ -247,7 +246,7 @@ int zg_ws_send_bytes(zg_ws_t *ws, zg_ws_type_t type, zg_str_t data)
 void zg_ws_missed(zg_ws_t *ws, uint64_t n)
 {
 	zg_ws_client(ws)->missed += n;
-	ws->to->common->ws_dropped += n;
+	zg_ws_client_dropped(zg_ws_client(ws), n);
 	want_writable(zg_ws_client(ws));
 }
 
@@ -360,6 +359,7 @@ void zg_ws_client_closed(zg_ws_client_t *c)
 {
 	zg_instance_t *in = c->pub.to;
 	size_t bytes = c->queue.bytes;
+	uint64_t left;
 
 	c->open = false;
 	c->carrier->detach(c);
@@ -370,8 +370,11 @@ void zg_ws_client_closed(zg_ws_client_t *c)
 	zg_list_remove(&c->member);
 	zg_list_remove(&c->pub.link);
 	in->common->ws_open--;
-	in->common->ws_dropped_left += zg_ring_clear(&c->queue);
+	left = zg_ring_clear(&c->queue);
+	c->dropped += left;
+	in->common->ws_dropped_left += left;
 	in->common->ws_queued_bytes -= bytes;
 	zg_buf_free(&c->rx);
+	zg_access_session_end(c, &c->session);
 	free(c);
 }

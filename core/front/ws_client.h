@@ -7,6 +7,7 @@
 #include "base/buf.h"
 #include "base/ring.h"
 #include "base/timeq.h"
+#include "engine/worker.h"
 #include "front/ws.h"
 #include <libwebsockets.h>
 
@@ -46,6 +47,8 @@ typedef struct zg_ws_client {
 	bool open;                /* false before the handshake and after the close */
 	zg_ring_t queue;
 	uint64_t missed;          /* dropped since the last message that was sent */
+	uint64_t received, sent, dropped;
+	struct zg_session *session; /* front/access.h */
 	zg_buf_t rx;              /* a message arriving in pieces */
 	zg_timeq_entry_t ping, end; /* end: the closing handshake must be over */
 	zg_timeq_entry_t limit;   /* max_rate: when to look again */
@@ -56,13 +59,25 @@ typedef struct zg_ws_client {
 	bool closing, dead;       /* dead: lws_write failed; its close comes soon */
 	uint64_t leave_at;        /* ms; 0: it may stay */
 	const char *leave_reason;
-	uint16_t close_code;
+	uint16_t close_code;      /* ours, or the client's if that came first; 0: none yet */
 	char close_reason[124];
 } zg_ws_client_t;
 
 static inline zg_ws_client_t *zg_ws_client(zg_ws_t *ws)
 {
 	return ZG_CONTAINER(ws, zg_ws_client_t, pub);
+}
+
+static inline void zg_ws_client_sent(zg_ws_client_t *c, uint64_t messages)
+{
+	c->sent += messages;
+	c->pub.to->common->ws_delivered += messages;
+}
+
+static inline void zg_ws_client_dropped(zg_ws_client_t *c, uint64_t messages)
+{
+	c->dropped += messages;
+	c->pub.to->common->ws_dropped += messages;
 }
 
 /* For a location, with its limits; not open yet. NULL: out of memory. */

@@ -3,6 +3,7 @@
 #include "base/net.h"
 #include "base/utf8.h"
 #include "engine/log.h"
+#include "front/access.h"
 #include "front/answer.h"
 #include "front/deflate.h"
 #include "front/gate.h"
@@ -134,6 +135,7 @@ static int on_receive(zg_ws_client_t *c, struct lws *wsi, const char *data, size
 	if (c->rx_text && !zg_utf8_valid(message))
 		return fail(wsi, 1007, "the text is not UTF-8");
 	in->common->ws_received++;
+	c->received++;
 	in->module->ws_message(in, &c->pub, message, c->rx_text);
 	zg_buf_free(&c->rx);
 	return 0;
@@ -146,6 +148,20 @@ static int on_writable(zg_ws_client_t *c, struct lws *wsi)
 	return c->dead ? -1 : 0;
 }
 
+/* The first two bytes of a close frame (RFC 6455, 7.1.5). */
+static void note_code(zg_ws_client_t *c, const unsigned char *payload)
+{
+	if (!c->close_code)
+		c->close_code = (uint16_t)(payload[0] << 8 | payload[1]);
+}
+
+static void on_client_closes(zg_ws_client_t *c, const unsigned char *payload, size_t n)
+{
+	static const unsigned char none[] = { 1005 >> 8, 1005 & 255 };
+
+	note_code(c, n >= 2 ? payload : none);
+}
+
 /* libwebsockets is about to close. Debian's 4.1.6 closes twice in a row under
  * libuv (a self-test left in), so its own close frame never leaves: it is sent
  * here, with the reason given to lws_close_reason, and the connection lingers so
@@ -156,6 +172,8 @@ static void on_drop(zg_ws_client_t *c, struct lws *wsi)
 	unsigned char frame[2 + 125];
 	int twin;
 
+	if (n >= 2)
+		note_code(c, lws_get_close_payload(wsi));
 	if (c->dead || n < 2 || n > 125 || lws_partial_buffered(wsi))
 		return;
 	c->dead = true;
@@ -204,6 +222,10 @@ static int callback(struct lws *wsi, enum lws_callback_reasons why, void *user, 
 	case LWS_CALLBACK_RECEIVE_PONG:
 		if (c)
 			c->waits_pong = false;
+		return 0;
+	case LWS_CALLBACK_WS_PEER_INITIATED_CLOSE:
+		if (c)
+			on_client_closes(c, data, n);
 		return 0;
 	case LWS_CALLBACK_SERVER_WRITEABLE:
 		return c ? on_writable(c, wsi) : -1;
@@ -364,6 +386,7 @@ static void perform(zg_wsfront_t *f, zg_conn_t *conn, const zg_head_t *head, cha
 	if (recv(conn->fd, bytes, head->size, MSG_DONTWAIT) != (ssize_t)head->size) {
 		close(conn->fd); /* reset in between */
 		zg_gate_closed(f->w);
+		zg_access_session_failed(c, &c->session);
 		free(c);
 		return;
 	}
@@ -372,6 +395,7 @@ static void perform(zg_wsfront_t *f, zg_conn_t *conn, const zg_head_t *head, cha
 	lws_adopt_socket_vhost_readbuf(f->vhost, conn->fd, own, (size_t)n);
 	f->adopting = NULL;
 	if (!c->wsi) { /* the client is gone already */
+		zg_access_session_failed(c, &c->session);
 		free(c);
 		return;
 	}
@@ -419,6 +443,7 @@ zg_ws_adoption_t zg_wsfront_adopt(zg_wsfront_t *f, zg_conn_t *conn, const zg_hea
 		rc = zg_refuse(no, 503, "out of memory");
 	if (rc == 0) {
 		c->pub.deflates = h.deflates;
+		c->session = zg_access_session(conn, head, bytes, &h.req);
 		perform(f, conn, head, copy, c, &h.req);
 		result = ZG_WS_ADOPTED;
 	}

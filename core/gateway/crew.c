@@ -1,5 +1,6 @@
 #include "gateway/crew.h"
 
+#include "engine/crash.h"
 #include "engine/log.h"
 #include <pthread.h>
 #include <signal.h>
@@ -38,6 +39,7 @@ static int start_thread(zg_hand_t *h, zg_err_t *err)
 
 	/* signals are the main thread's */
 	sigfillset(&all);
+	zg_crash_spare(&all); /* but for a crash's */
 	pthread_sigmask(SIG_SETMASK, &all, &before);
 	rc = pthread_create(&h->thread, NULL, thread_main, h);
 	pthread_sigmask(SIG_SETMASK, &before, NULL);

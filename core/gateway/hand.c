@@ -1,5 +1,6 @@
 /* One worker's part in the steps of the crew; all on the worker's thread. */
 #include "engine/log.h"
+#include "front/access.h"
 #include "front/gate.h"
 #include "front/http.h"
 #include "front/stream.h"
@@ -271,6 +272,10 @@ void zg_hand_prepare(void *hand)
 		fail(h);
 		return;
 	}
+	if (zg_access_open(&h->w, c->conf, &h->err) != 0) {
+		fail(h);
+		return;
+	}
 	h->w.freed = &c->freed;
 	for (size_t i = 0; i < c->sections; i++)
 		if (c->section[i].fate == ZG_START &&
@@ -434,6 +439,7 @@ void zg_hand_end(zg_hand_t *h)
 	/* libwebsockets' handles and work on the thread pool end here */
 	zg_loop_end(w->loop);
 	zg_wsfront_free(&w->ws);
+	zg_access_close(w);
 	ZG_LIST_EACH(l, &w->instances)
 		instance_free(ZG_CONTAINER(l, zg_instance_t, link));
 	free(w->location);

@@ -10,7 +10,6 @@
 #include "gateway/tell.h"
 #include "gateway/try.h"
 #include "zmq/context.h"
-#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -113,12 +112,13 @@ static int run(const zg_options_t *o, zg_conf_t *conf)
 	int rc = 1;
 
 	zg_inherit_begin();
-	if (zg_log_open(conf->gateway.error_log, (zg_log_level_t)conf->gateway.log_level) != 0) {
-		fprintf(stderr, "zgate: error_log: cannot open %s: %s\n", conf->gateway.error_log,
-		        strerror(errno));
+	if (zg_log_prepare(conf->gateway.error_log, conf->gateway.access_log,
+	                   (zg_log_level_t)conf->gateway.log_level, &err) != 0) {
+		fprintf(stderr, "zgate: %s\n", err.text);
 		zg_conf_free(&conf);
 		return 1;
 	}
+	zg_log_commit();
 	if (zg_listen_open(&given.listeners, conf, &err) != 0 ||
 	    open_first(&given, &pid, &conf->gateway, &err) != 0) {
 		zg_error("%s", err.text);

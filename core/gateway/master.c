@@ -1,6 +1,7 @@
 #include "gateway/master.h"
 
 #include "engine/log.h"
+#include "engine/logfile.h"
 #include "gateway/channel.h"
 #include "gateway/notify.h"
 #include "gateway/privileges.h"
@@ -41,6 +42,18 @@ static uint64_t now_ms(void)
 	return (uint64_t)t.tv_sec * 1000 + (uint64_t)t.tv_nsec / 1000000;
 }
 
+static int prepare_logs(const zg_gateway_t *conf)
+{
+	zg_err_t err;
+
+	if (zg_log_prepare(conf->error_log, conf->access_log, (zg_log_level_t)conf->log_level, &err) != 0) {
+		zg_error("%s", err.text);
+		return -1;
+	}
+	zg_log_commit();
+	return 0;
+}
+
 /* ---- in the child ---- */
 
 static void on_conf_error(void *ctx, const char *sentence)
@@ -69,10 +82,8 @@ static int renew(struct master *m, zg_conf_t *conf)
 	zg_listeners_t now, *held = &m->given.listeners;
 	zg_err_t err;
 
-	if (zg_log_open(conf->gateway.error_log, (zg_log_level_t)conf->gateway.log_level) != 0) {
-		zg_error("error_log: cannot open %s: %s", conf->gateway.error_log, strerror(errno));
+	if (prepare_logs(&conf->gateway) != 0)
 		return -1;
-	}
 	if (zg_listen_renew(&now, held, conf, zg_conf_workers(conf), &err) != 0) {
 		zg_error("%s", err.text);
 		return -1;
@@ -191,14 +202,6 @@ static void hold(struct master *m)
 	*fresh = (zg_listeners_t){ 0 };
 }
 
-static void open_log(struct master *m)
-{
-	const zg_gateway_t *conf = &m->good->gateway;
-
-	if (zg_log_open(conf->error_log, (zg_log_level_t)conf->log_level) != 0)
-		zg_error("error_log: cannot open %s: %s", conf->error_log, strerror(errno));
-	zg_privileges_give_logs(conf);
-}
 
 /* The configuration it works with, which the file may not hold any more. */
 static void remember(struct master *m, int text)
@@ -213,7 +216,8 @@ static void remember(struct master *m, int text)
 		return;
 	zg_conf_free(&m->good);
 	m->good = now;
-	open_log(m);
+	prepare_logs(&now->gateway);
+	zg_privileges_give_logs(&now->gateway);
 }
 
 static void at_work(struct master *m, int text)
@@ -230,7 +234,11 @@ static void at_work(struct master *m, int text)
 
 static void reopen(struct master *m)
 {
-	open_log(m);
+	zg_err_t err;
+
+	if (zg_logfile_reopen(&err) != 0)
+		zg_error("%s", err.text);
+	zg_privileges_give_logs(&m->good->gateway);
 	if (m->child)
 		kill(m->child, SIGUSR1);
 }

@@ -2,6 +2,7 @@
 
 #include "base/buf.h"
 #include "engine/log.h"
+#include "engine/logfile.h"
 #include "gateway/channel.h"
 #include "gateway/crew.h"
 #include "gateway/limits.h"
@@ -189,6 +190,7 @@ static void committed(void *ctx, const char *why)
 	(void)why;
 	g->cycle = g->next;
 	g->next = NULL;
+	zg_log_commit(); /* no worker writes by the old configuration any more */
 	zg_cycle_settle(g->cycle);
 	g->crew->common.configured = zg_loop_now(g->loop);
 	for (size_t i = 0; i < g->cycle->drops; i++)
@@ -271,14 +273,15 @@ static void prepared(void *ctx, const char *why)
 {
 	struct gateway *g = ctx;
 	const zg_gateway_t *conf = &g->next->conf->gateway;
+	zg_err_t err;
 
 	if (why) {
 		abort_cycle(g, why);
 		return;
 	}
-	/* at the start it is open already, and privileges have gone since */
-	if (g->cycle && zg_log_open(conf->error_log, (zg_log_level_t)conf->log_level) != 0) {
-		abort_cycle(g, "error_log cannot be opened");
+	if (zg_log_prepare(conf->error_log, conf->access_log, (zg_log_level_t)conf->log_level, &err) !=
+	    0) {
+		abort_cycle(g, err.text);
 		return;
 	}
 	zg_limits_raise_descriptors(g->next->conf);
@@ -359,15 +362,16 @@ static void next(struct gateway *g)
 
 /* ---- orders ---- */
 
-static const char *reopen_logs(const struct gateway *g)
+static const char *reopen_logs(void)
 {
-	const zg_cycle_t *c = g->cycle ? g->cycle : g->next;
-	const zg_gateway_t *conf = c ? &c->conf->gateway : NULL;
+	zg_err_t err;
 
-	if (!conf || zg_log_open(conf->error_log, (zg_log_level_t)conf->log_level) == 0)
+	if (zg_logfile_reopen(&err) == 0) {
+		zg_info("logs are open again");
 		return NULL;
-	zg_error("error_log: cannot open %s again: %s", conf->error_log, strerror(errno));
-	return "the logs cannot be opened again, the old one says why";
+	}
+	zg_error("%s", err.text);
+	return "a log cannot be opened again; error_log says which";
 }
 
 static const char *obey(void *ctx, int number)
@@ -379,7 +383,7 @@ static const char *obey(void *ctx, int number)
 	                               : !g->asked || (g->asked == SIGQUIT && number != SIGQUIT);
 
 	if (number == SIGUSR1)
-		return reopen_logs(g);
+		return reopen_logs();
 	if (!counts)
 		return "the gateway is stopping, nothing changes";
 	if (number == SIGHUP) {
@@ -447,6 +451,8 @@ int zg_run(const zg_options_t *o, zg_conf_t *conf, const zg_given_t *given)
 	zg_list_init(&g.dropped);
 	zg_limits_keep_memory();
 	zg_limits_raise_descriptors(conf);
+	if (zg_logfile_start(&err) != 0)
+		zg_warn("%s: lines are written by those who have them", err.text);
 	if (start(&g, conf, &err) != 0) {
 		g.failed = true;
 		zg_error("%s", err.text);
@@ -460,5 +466,6 @@ int zg_run(const zg_options_t *o, zg_conf_t *conf, const zg_given_t *given)
 	free_rest(&g);
 	if (!g.failed)
 		zg_info("stopped");
+	zg_logfile_stop();
 	return g.failed ? 1 : 0;
 }

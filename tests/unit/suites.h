@@ -8,7 +8,7 @@
 #define SUITES(X)                                                                         \
 	X(str) X(err) X(buf) X(msg) X(list) X(timeq) X(ring) X(map) X(trie) X(slots)      \
 	X(unit) X(utf8) X(head) X(target) X(net) X(form) X(memory)                     \
-	X(config) X(directive)
+	X(config) X(directive) X(format) X(repeat)
 
 #define SUITE_DECLARE(name) Suite *suite_##name(void);
 SUITES(SUITE_DECLARE)

@@ -16,7 +16,8 @@ static void check_table(const zg_directive_t *row, const char *prefix)
 	for (; row->name; row++) {
 		memset(&conf, 0, sizeof(conf));
 		ck_assert_msg(row->doc && row->doc[strlen(row->doc) - 1] == '.', "%s: doc", row->name);
-		ck_assert(row->type == ZG_TYPE_INT || (row->type == ZG_TYPE_ENUM) == (row->choices != NULL));
+		ck_assert(row->type == ZG_TYPE_INT || row->type == ZG_TYPE_PATH ||
+		          (row->type == ZG_TYPE_ENUM) == (row->choices != NULL));
 		ck_assert_msg(strlen(row->name) <= 49, "%s: longer than inih reads", row->name);
 		for (const zg_directive_t *other = row + 1; other->name; other++)
 			ck_assert_str_ne(row->name, other->name);
