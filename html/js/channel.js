@@ -15,20 +15,39 @@ const CODES = {
 	1013: "Closed: too slow or overloaded; try again later.",
 };
 
+/** A button that connects or ends what is connected, and the sentence beside it. */
+export class Bar {
+	#button;
+	#state = h("span", { class: "state muted", "aria-live": "polite" }, "not connected");
+
+	constructor(onclick) {
+		this.#button = h("button", { type: "button", class: "main", onclick }, "Connect");
+		this.element = h("div", { class: "bar" }, this.#button, this.#state);
+	}
+
+	/** state: "ok", "wait", "bad" or ""; action: what the button does now. */
+	show(text, state, action) {
+		setText(this.#state, text);
+		this.#state.dataset.state = state;
+		setText(this.#button, action);
+		this.#button.classList.toggle("main", action === "Connect");
+	}
+}
+
 export class Channel {
 	#socket = null;
 	#handlers;
+	#bar;
 
 	/**
-	 * where(): {url, protocols} at the time of connecting; onopen(), onmessage(data),
-	 * onclose(); refused(): the likely reason, as a sentence, when a handshake fails
-	 * (browsers hide the answer's status).
+	 * where(): its URL at the time of connecting; onopen(), onmessage(data), onclose();
+	 * refused(): the likely reason, as a sentence, when a handshake fails (browsers hide
+	 * the answer's status). bar: one that is shared; its button calls toggle().
 	 */
-	constructor(handlers) {
+	constructor(handlers, bar = new Bar(() => this.toggle())) {
 		this.#handlers = handlers;
-		this.button = h("button", { type: "button", class: "main", onclick: () => this.toggle() }, "Connect");
-		this.state = h("span", { class: "state muted", "aria-live": "polite" }, "not connected");
-		this.element = h("div", { class: "bar" }, this.button, this.state);
+		this.#bar = bar;
+		this.element = bar.element;
 	}
 
 	get open() {
@@ -37,10 +56,6 @@ export class Channel {
 
 	get busy() {
 		return this.#socket !== null;
-	}
-
-	get protocol() {
-		return this.#socket?.protocol || "";
 	}
 
 	toggle() {
@@ -54,23 +69,21 @@ export class Channel {
 	connect() {
 		if (this.busy)
 			return Promise.resolve(this.open);
-		const { url, protocols = [] } = this.#handlers.where();
-		const socket = this.#socket = new WebSocket(url, protocols);
+		const socket = this.#socket = new WebSocket(this.#handlers.where());
 		let opened = false;
 		socket.binaryType = "arraybuffer";
-		this.#show("connecting…", "wait", "Cancel");
+		this.#bar.show("connecting…", "wait", "Cancel");
 		socket.addEventListener("message", (e) => this.#handlers.onmessage(e.data));
 		return new Promise((done) => {
 			socket.addEventListener("open", () => {
 				opened = true;
-				this.#show(`connected${socket.protocol ? `, ${socket.protocol}` : ""}`, "ok",
-					"Disconnect");
+				this.#bar.show("connected", "ok", "Disconnect");
 				this.#handlers.onopen?.();
 				done(true);
 			});
 			socket.addEventListener("close", (e) => {
 				this.#socket = null;
-				this.#show(opened ? farewell(e) : this.#handlers.refused(),
+				this.#bar.show(opened ? farewell(e) : this.#handlers.refused(),
 					e.code === 1000 ? "" : "bad", "Connect");
 				this.#handlers.onclose?.();
 				done(false);
@@ -86,13 +99,6 @@ export class Channel {
 	/** For a form that leaves the page. */
 	drop() {
 		this.#socket?.close(1000);
-	}
-
-	#show(text, state, action) {
-		setText(this.state, text);
-		this.state.dataset.state = state;
-		setText(this.button, action);
-		this.button.classList.toggle("main", action === "Connect");
 	}
 }
 

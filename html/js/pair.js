@@ -9,7 +9,7 @@ export function pairForm(l, status) {
 	const messages = new Messages(`Talk on ${l.path}`,
 		{ live: "polite", empty: "Connect, and what both sides say appears here." });
 	const channel = new Channel({
-		where: () => ({ url: wsUrl(l.path) }),
+		where: () => wsUrl(l.path),
 		onopen: () => send.disabled = false,
 		onmessage: (data) => messages.add("in", data),
 		onclose: () => send.disabled = true,

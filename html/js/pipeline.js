@@ -67,7 +67,7 @@ function resultStream(l, status) {
 	const messages = new Messages(`Results of ${l.path}`,
 		{ empty: "Connect, and results of all uploads appear here." });
 	const channel = new Channel({
-		where: () => ({ url: wsUrl(l.path) }),
+		where: () => wsUrl(l.path),
 		onmessage: (data) => messages.add("in", data),
 		refused: () => refusal(status, "the location is gone"),
 	});

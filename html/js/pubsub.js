@@ -1,9 +1,8 @@
 /** Trying a pubsub location: watching topics, and publishing where it may. */
 import { field, form, h, setText } from "./dom.js";
-import { Channel, refusal, wsUrl } from "./channel.js";
+import { Bar, Channel, refusal, wsUrl } from "./channel.js";
+import { Feed } from "./feed.js";
 import { Messages } from "./messages.js";
-
-const JSON_PROTOCOL = "zgate.v1";
 
 export function pubsubForm(l, status) {
 	const has = (directive) => l.sockets.some((s) => s.directive === directive);
@@ -21,87 +20,46 @@ function split(text) {
 function watcher(l, status) {
 	const topics = h("input", { type: "text", placeholder: "everything", spellcheck: "false",
 		autocapitalize: "off", autocomplete: "off" });
-	const protocol = h("select", {},
-		h("option", { value: "" }, "raw messages"),
-		h("option", { value: JSON_PROTOCOL }, `${JSON_PROTOCOL} (JSON)`));
+	const way = h("select", {},
+		h("option", { value: "raw" }, "raw messages"),
+		h("option", { value: "zgate.js" }, "zgate.js"));
 	const messages = new Messages(`Messages of ${l.path}`,
 		{ empty: "Connect, and messages appear here." });
-	let subscribed = [];
-
+	const changed = () => {
+		way.disabled = channel.busy || feed.busy;
+		topics.readOnly = channel.busy; // the other way, topics can change while connected
+	};
+	const bar = new Bar(() => feed.busy ? feed.drop() : channel.busy ? channel.toggle() : watch());
+	const feed = new Feed(l.path, messages, bar, changed);
 	const channel = new Channel({
 		where: () => {
-			if (protocol.value)
-				return { url: wsUrl(l.path), protocols: [protocol.value] };
 			const query = new URLSearchParams(split(topics.value).map((t) => ["topic", t])).toString();
-			return { url: wsUrl(l.path + (query && `?${query}`)) };
+			return wsUrl(l.path + (query && `?${query}`));
 		},
-		onopen: () => {
-			subscribed = [];
-			follow();
-			topics.readOnly = !channel.protocol;
-			protocol.disabled = true;
-		},
-		onmessage: (data) => {
-			if (channel.protocol === JSON_PROTOCOL)
-				spoken(messages, data);
-			else
-				messages.add("in", data);
-		},
-		onclose: () => topics.readOnly = protocol.disabled = false,
+		onopen: changed,
+		onmessage: (data) => messages.add("in", data),
+		onclose: changed,
 		refused: () => refusal(status, "a topic that `topics` does not offer"),
-	});
+	}, bar);
 
-	/** With zgate.v1, topics can change while connected. */
-	const follow = () => {
-		if (!channel.open || channel.protocol !== JSON_PROTOCOL)
-			return;
-		const wanted = split(topics.value);
-		if (!wanted.length)
-			wanted.push("");
-		for (const topic of wanted.filter((t) => !subscribed.includes(t)))
-			channel.send(JSON.stringify({ op: "subscribe", topic }));
-		for (const topic of subscribed.filter((t) => !wanted.includes(t)))
-			channel.send(JSON.stringify({ op: "unsubscribe", topic }));
-		subscribed = wanted;
+	const watch = () => {
+		if (way.value === "raw")
+			channel.connect();
+		else
+			feed.follow(topics.value.trim() ? split(topics.value) : [""]);
 	};
-	topics.addEventListener("change", follow);
+	topics.addEventListener("change", () => feed.busy && watch());
 
-	const submit = () => channel.busy ? follow() : channel.connect();
 	return {
-		element: form(submit,
+		element: form(watch,
 			h("div", { class: "row" },
-				field("Topics", topics, "Prefixes, separated by commas."), field("As", protocol)),
-			channel.element, messages.element),
-		stop: () => channel.drop(),
+				field("Topics", topics, "Prefixes, separated by commas."), field("As", way)),
+			bar.element, messages.element),
+		stop: () => {
+			channel.drop();
+			feed.drop();
+		},
 	};
-}
-
-/** Shows one message of zgate.v1. */
-function spoken(messages, text) {
-	let m;
-	try {
-		m = JSON.parse(text);
-	} catch {
-		messages.add("warn", text);
-		return;
-	}
-	switch (m.op) {
-	case "message":
-		messages.add("in", m.data ?? `${m.data64} (base64)`, m.topic ?? `${m.topic64} (base64)`);
-		break;
-	case "gap":
-		messages.add("warn", `${m.missed} messages were lost to this client`);
-		break;
-	case "error":
-		messages.add("warn", `${m.code}: ${m.detail}`);
-		break;
-	case "subscribed":
-	case "unsubscribed":
-		messages.add("note", `${m.op} ${m.topic === "" ? "to everything" : `“${m.topic}”`}`);
-		break;
-	default:
-		messages.add("note", text);
-	}
 }
 
 function publisher(l) {

@@ -2,6 +2,8 @@
 import { wsUrl } from "./channel.js";
 import { SERVICE } from "./status.js";
 
+const CLIENT = new URL("../zgate.js", import.meta.url).pathname;
+
 /** For a POSIX shell. */
 function quote(word) {
 	return /^[\w@%+=:,./-]+$/.test(word) ? word : `'${word.replaceAll("'", "'\\''")}'`;
@@ -56,6 +58,8 @@ function worker(push, pull) {
 /** What a web client types: [{name, text}]. */
 export function clientSnippets(l) {
 	const watch = (path) => `new WebSocket(${JSON.stringify(wsUrl(path))})\n  .onmessage = e => console.log(e.data)`;
+	const resuming = (path) => `const { connect } = await import(${JSON.stringify(CLIENT)})\n` +
+		`connect(${JSON.stringify(path)}).subscribe("A", m => console.log(m.data))`;
 	const has = (directive) => l.sockets.some((s) => s.directive === directive);
 	switch (l.bridge) {
 	case "reqrep":
@@ -64,6 +68,7 @@ export function clientSnippets(l) {
 	case "pubsub":
 		return [
 			has("sub") && { name: "browser", text: watch(`${l.path}?topic=A`) },
+			has("sub") && { name: "browser, zgate.js", text: resuming(l.path) },
 			has("pub") && { name: "curl", text: `curl -d Hello ${href(`${l.path}?topic=A`)}` },
 		].filter(Boolean);
 	case "pipeline":

@@ -151,10 +151,10 @@ def test_request(page):
     assert not page.complaints()
 
 
-@pytest.mark.parametrize("protocol", ["", "zgate.v1"])
-def test_watch_topics(page, protocol):
+@pytest.mark.parametrize("way", ["raw", "zgate.js"])
+def test_watch_topics(page, way):
     page.type("/prices", "Topics", "A")
-    Select(page.labelled("/prices", "As")).select_by_value(protocol)
+    Select(page.labelled("/prices", "As")).select_by_value(way)
     page.connect("/prices")
     page.until(lambda: len([m for m in page.messages("/prices") if m.startswith("A")]) > 2)
     received = [m for m in page.messages("/prices") if not m.startswith("subscribed")]
