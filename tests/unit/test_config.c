@@ -110,12 +110,12 @@ static const struct bad values[] = {
 	{ HEAD "ping = 1s\nping = 2s\n[gateway]\npid = a\n[gateway]\npid = b\n",
 	  "t.ini:8: [gateway] pid: is given twice; the first is at t.ini:6\n"
 	  "t.ini:4: [location /] ping: is given twice; the first is at t.ini:3" },
-	{ HEAD "ping = 5x\nmax_body = big\nclient_queue = 1k\noverflow = conflate\nallow = 10.0.0.0/33\n",
+	{ HEAD "ping = 5x\nmax_body = big\nclient_queue = 1k\noverflow = throttle\nallow = 10.0.0.0/33\n",
 	  "t.ini:3: [location /] ping: \"5x\" is no time; write 250ms, 5s, 2m or 1h\n"
 	  "t.ini:4: [location /] max_body: \"big\" is no size; write 512, 64k, 10m or 1g\n"
 	  "t.ini:5: [location /] client_queue: 1k is under the minimum of 4k\n"
-	  "t.ini:6: [location /] overflow: \"conflate\" is none of its values; write drop_oldest or "
-	  "disconnect\n"
+	  "t.ini:6: [location /] overflow: \"throttle\" is none of its values; write drop_oldest, "
+	  "disconnect or conflate\n"
 	  "t.ini:7: [location /] allow: \"10.0.0.0/33\" is no address block; write 10.0.0.0/8, ::1, "
 	  "unix: or all" },
 	{ HEAD "ping = 2h\n[gateway]\nworkers = 65\nmax_connections = -1\nidle_timeout = 1\n",
