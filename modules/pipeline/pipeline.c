@@ -73,7 +73,7 @@ static void stream(struct pipeline *p, const zg_str_t *frame, size_t frames)
 
 	if (!part) {
 		zg_warn("%s: a result was not streamed: out of memory", p->in->name);
-		p->in->common->ws_dropped += p->stream.count;
+		p->in->common->ws_dropped_memory += p->stream.count;
 		return;
 	}
 	for (size_t i = 0; i < frames; i++) {
