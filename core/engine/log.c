@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <time.h>
+#include <unistd.h>
 
 #define LINE_MAX_BYTES 2048
 #define SAME_TEXT      20  /* lines shown in ZG_REPEAT_MS */
@@ -52,6 +53,8 @@ void zg_log_abort(void)
 void zg_log_thread(const char *name)
 {
 	thread_name = name;
+	if (name && gettid() != getpid())
+		pthread_setname_np(pthread_self(), name);
 }
 
 int zg_log_on(zg_log_level_t level)

@@ -30,7 +30,8 @@ int zg_log_prepare(const char *error_log, const char *access_log, zg_log_level_t
                    zg_err_t *err);
 void zg_log_commit(void);
 void zg_log_abort(void);
-/* What stands in brackets on this thread's lines, e.g. "worker 0"; borrowed. */
+/* What stands in brackets on this thread's lines, e.g. "worker 0"; borrowed. The
+ * system shows the thread under that name too. */
 void zg_log_thread(const char *name);
 int zg_log_on(zg_log_level_t level);
 void zg_log_write(zg_log_level_t level, const char *format, ...)

@@ -87,15 +87,16 @@ def test_what_it_tells(gateway, notify, master):
 
 @contextlib.contextmanager
 def stopped(pid):
-    """Stops the process's threads but the main one, with ptrace."""
+    """Stops the process's workers, with ptrace."""
     libc = ctypes.CDLL(None, use_errno=True)
     libc.ptrace.argtypes = [ctypes.c_long, ctypes.c_long, ctypes.c_void_p, ctypes.c_void_p]
     seize, interrupt, detach, wall = 0x4206, 0x4207, 17, 0x40000000
     held = []
     try:
         for tid in (int(t) for t in os.listdir(f"/proc/{pid}/task")):
-            if tid == pid:
-                continue
+            with open(f"/proc/{pid}/task/{tid}/comm", encoding="ascii") as f:
+                if not f.read().startswith("worker "):
+                    continue
             if libc.ptrace(seize, tid, None, None) != 0:
                 pytest.skip("ptrace is not allowed here")
             held.append(tid)
