@@ -64,7 +64,8 @@ static void carry_read(zg_ws_client_t *c, bool on)
 
 static void carry_ping(zg_ws_client_t *c)
 {
-	static const unsigned char frame[] = { 0x89, 0x00 };
+	/* with a payload: libwebsockets tells of no empty pong */
+	static const unsigned char frame[] = { 0x89, 0x01, '.' };
 
 	if (c->waits_pong && !c->paused) {
 		c->pub.to->common->ws_slow_closed++;

@@ -291,3 +291,19 @@ def test_two_endpoints_to_connect_to_are_an_error(tmp_path):
     ini.write_text(connecting("tcp://127.0.0.1:1 tcp://127.0.0.1:2").replace("    ", ""))
     r = zgate("-t", "-c", str(ini))
     assert r.returncode == 1 and "[location /console] pair: a PAIR has one peer" in r.stderr
+
+
+def test_an_idle_client_that_answers_pings_stays(gateway):
+    """Regression: libwebsockets tells of no empty pong, so the gateway's pings
+    went unanswered as far as it knew."""
+    gw = gateway(BOUND + "    ping = 1s\n")
+    good, silent = gw.ws("/console"), None
+    with pytest.raises(TimeoutError):
+        good.recv(3.5)
+    good.ping()
+    good.close()
+    silent = gw.raw_ws("/console")
+    opcode, payload = silent.message()
+    assert (opcode, len(payload)) == (9, 1)
+    assert silent.close_code() == 1006
+    assert gw.counters("/console")["ws_slow_closed"] == 1
