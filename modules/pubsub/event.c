@@ -16,7 +16,7 @@ struct pubsub_event *pubsub_event_new(const struct pubsub_message *m, uint64_t n
 	if (!(e = malloc(bytes)))
 		return NULL;
 	*e = (struct pubsub_event){ .refs = 1, .at = now, .bytes = bytes };
-	e->m = (struct pubsub_message){ m->seq, e->frame, m->frames };
+	e->m = (struct pubsub_message){ m->at, e->frame, m->frames };
 	at = (char *)&e->frame[m->frames];
 	for (size_t i = 0; i < m->frames; i++) {
 		e->frame[i] = zg_str_n(at, m->frame[i].n);
@@ -56,9 +56,11 @@ static uint64_t epoch_of(const zg_instance_t *in)
 	return ((const struct pubsub_shared *)in->shared)->epoch;
 }
 
-void pubsub_cursor_text(const zg_instance_t *in, uint64_t seq, char out[PUBSUB_CURSOR_SIZE])
+void pubsub_cursor_text(const zg_instance_t *in, struct pubsub_place at,
+                        char out[PUBSUB_CURSOR_SIZE])
 {
-	snprintf(out, PUBSUB_CURSOR_SIZE, "%" PRIx64 "-%" PRIu64, epoch_of(in), seq);
+	snprintf(out, PUBSUB_CURSOR_SIZE, "%" PRIx64 "-%" PRIu64 "-%" PRIu64, epoch_of(in), at.seq,
+	         at.listened);
 }
 
 static bool number(zg_str_t s, int base, uint64_t *n)
@@ -75,15 +77,17 @@ static bool number(zg_str_t s, int base, uint64_t *n)
 	return *end == '\0';
 }
 
-int pubsub_cursor_parse(const zg_instance_t *in, zg_str_t text, uint64_t *seq, bool *ours)
+int pubsub_cursor_parse(const zg_instance_t *in, zg_str_t text, struct pubsub_place *at, bool *ours)
 {
-	zg_str_t epoch;
+	zg_str_t epoch, seq;
 	uint64_t e;
 
-	if (!zg_str_cut(&text, '-', &epoch) || !number(epoch, 16, &e) || !number(text, 10, seq))
+	if (!zg_str_cut(&text, '-', &epoch) || !number(epoch, 16, &e) ||
+	    !zg_str_cut(&text, '-', &seq) || !number(seq, 10, &at->seq) ||
+	    !number(text, 10, &at->listened))
 		return -1;
 	*ours = e == epoch_of(in);
 	if (!*ours)
-		*seq = 0;
+		*at = (struct pubsub_place){ 0 };
 	return 0;
 }

@@ -8,14 +8,20 @@
 struct hub {
 	struct pubsub *p;
 	zg_socket_t *sub, *pub; /* pub: NULL if not configured */
-	uint64_t seq;           /* of the newest message */
-	zg_map_t upstream;      /* prefix -> how many workers want it */
+	struct pubsub_place at; /* of the newest message */
+	zg_map_t upstream;      /* prefix -> struct wanted */
 	struct links *links;    /* NULL: there is one worker */
 	struct keep *keep;      /* NULL: nothing is kept */
 	char **listening;       /* prefixes that are wanted for it; NULL-terminated */
 	zg_trie_t *listeners;   /* at pub; NULL: publish_required is not set */
 	bool too_many;          /* to know them all */
 	zg_buf_t joined;
+};
+
+/* A prefix that is subscribed to. */
+struct wanted {
+	size_t workers;  /* that want it */
+	uint64_t since;  /* h->at.listened when it began */
 };
 
 /* ---- from ZeroMQ ---- */
@@ -29,14 +35,14 @@ static void keep(struct hub *h, const struct pubsub_message *m, struct pubsub_ev
 	if (event)
 		pubsub_keep_add(h->keep, event);
 	else
-		pubsub_keep_lost(h->keep, m->seq);
+		pubsub_keep_lost(h->keep, m->at.seq);
 }
 
 static void received(void *ctx, zg_socket_t *s, const zg_str_t *frame, size_t frames)
 {
 	struct hub *h = ctx;
 	struct pubsub *p = h->p;
-	struct pubsub_message m = { ++h->seq, frame, frames };
+	struct pubsub_message m = { { ++h->at.seq, h->at.listened }, frame, frames };
 	struct pubsub_event *event = NULL;
 	bool matched;
 
@@ -59,30 +65,52 @@ static void received(void *ctx, zg_socket_t *s, const zg_str_t *frame, size_t fr
 
 int pubsub_hub_add(struct hub *h, zg_str_t prefix)
 {
-	uintptr_t n = (uintptr_t)zg_map_get(&h->upstream, prefix);
+	struct wanted *w = zg_map_get(&h->upstream, prefix);
 
-	if (zg_map_put(&h->upstream, prefix, (void *)(n + 1), NULL) != 0)
+	if (w) {
+		w->workers++;
+		return 0;
+	}
+	if (!(w = malloc(sizeof *w)))
 		return -1;
-	if (n == 0 && zg_socket_subscribe(h->sub, prefix) != 0) {
+	if (zg_map_put(&h->upstream, prefix, w, NULL) != 0) {
+		free(w);
+		return -1;
+	}
+	if (zg_socket_subscribe(h->sub, prefix) != 0) {
 		zg_map_del(&h->upstream, prefix);
+		free(w);
 		errno = ENOMEM;
 		return -1;
 	}
+	*w = (struct wanted){ .workers = 1, .since = ++h->at.listened };
 	h->p->counts->subscriptions = h->upstream.count;
 	return 0;
 }
 
 void pubsub_hub_remove(struct hub *h, zg_str_t prefix)
 {
-	uintptr_t n = (uintptr_t)zg_map_get(&h->upstream, prefix);
+	struct wanted *w = zg_map_get(&h->upstream, prefix);
 
-	if (n > 1) {
-		zg_map_put(&h->upstream, prefix, (void *)(n - 1), NULL);
-	} else if (n == 1) {
-		zg_map_del(&h->upstream, prefix);
-		zg_socket_unsubscribe(h->sub, prefix);
-	}
+	if (!w || --w->workers > 0)
+		return;
+	zg_map_del(&h->upstream, prefix);
+	free(w);
+	zg_socket_unsubscribe(h->sub, prefix);
 	h->p->counts->subscriptions = h->upstream.count;
+}
+
+/* Whether it has been listened to since then without a break: by itself or by a
+ * shorter prefix. */
+static bool heard_since(const struct hub *h, zg_str_t topic, struct pubsub_place then)
+{
+	for (size_t n = 0; n <= topic.n; n++) {
+		const struct wanted *w = zg_map_get(&h->upstream, zg_str_n(topic.p, n));
+
+		if (w && w->since <= then.listened)
+			return true;
+	}
+	return false;
 }
 
 /* ---- what is kept ---- */
@@ -123,7 +151,7 @@ static int open_keep(struct hub *h)
 
 	if (!conf->last_value && !conf->history_count && !conf->history_ms)
 		return 0;
-	if (!h->keep && !(h->keep = pubsub_keep_new(h->p->in, h->p->counts, h->seq)))
+	if (!h->keep && !(h->keep = pubsub_keep_new(h->p->in, h->p->counts, h->at.seq)))
 		return -1;
 	pubsub_keep_reload(h->keep);
 	return listen_for_keep(h);
@@ -150,12 +178,14 @@ void pubsub_hub_reload(struct hub *h)
 
 void pubsub_hub_answer(struct hub *h, struct pubsub_ask *ask)
 {
-	ask->upto = h->seq;
+	ask->upto = h->at;
 	if (h->keep) {
-		pubsub_keep_answer(h->keep, h->seq, ask);
+		pubsub_keep_answer(h->keep, h->at, ask);
 	} else if (ask->resumes) {
-		ask->unknown = ask->foreign || ask->since > h->seq;
-		ask->missed = ask->unknown ? 0 : h->seq - ask->since;
+		ask->unknown = ask->foreign || ask->since.seq > h->at.seq;
+		for (size_t i = 0; i < ask->topics && !ask->unknown; i++)
+			ask->unknown = !heard_since(h, ask->topic[i], ask->since);
+		ask->missed = ask->unknown ? 0 : h->at.seq - ask->since.seq;
 	}
 }
 
@@ -298,6 +328,8 @@ void pubsub_hub_close(struct hub **handle)
 	zg_socket_close(&h->pub, PUB_LINGER_MS);
 	pubsub_links_free(&h->links);
 	pubsub_keep_free(&h->keep);
+	for (zg_map_entry_t *e = NULL; (e = zg_map_next(&h->upstream, e));)
+		free(e->value);
 	zg_map_free(&h->upstream);
 	zg_trie_free(&h->listeners);
 	zg_buf_free(&h->joined);

@@ -88,7 +88,7 @@ static void remember(struct keep *k, struct pubsub_event *e)
 	const struct pubsub_conf *c = conf_of(k);
 
 	if ((!c->history_count && !c->history_ms) || (k->count == k->room && grow(k) != 0)) {
-		pubsub_keep_lost(k, e->m.seq);
+		pubsub_keep_lost(k, e->m.at.seq);
 		return;
 	}
 	k->ring[(k->first + k->count++) % k->room] = pubsub_event_ref(e);
@@ -161,7 +161,7 @@ void pubsub_keep_newer(const struct keep *k, uint64_t since,
 	for (const zg_link_t *l = k->values.prev; l != &k->values; l = l->prev) {
 		const struct value *v = ZG_CONTAINER(l, struct value, link);
 
-		if (v->event->m.seq <= since || !fn(ctx, v->event))
+		if (v->event->m.at.seq <= since || !fn(ctx, v->event))
 			return;
 	}
 }
@@ -208,7 +208,7 @@ static bool offer(struct pubsub_ask *ask, struct piece *p, struct pubsub_event *
 		ask->event[ask->events++] = pubsub_event_ref(e);
 		p->bytes += e->bytes;
 	}
-	ask->upto = e->m.seq;
+	ask->upto = e->m.at;
 	return true;
 }
 
@@ -216,15 +216,15 @@ static void answer_history(const struct keep *k, uint64_t head, struct pubsub_as
 {
 	struct piece p = { 0 };
 
-	if (ask->foreign || ask->since > head) {
+	if (ask->foreign || ask->since.seq > head) {
 		ask->unknown = true;
-		ask->since = k->floor;
-	} else if (ask->since < k->floor) {
-		ask->missed = k->floor - ask->since;
-		ask->since = k->floor;
+		ask->since.seq = k->floor;
+	} else if (ask->since.seq < k->floor) {
+		ask->missed = k->floor - ask->since.seq;
+		ask->since.seq = k->floor;
 	}
 	ask->upto = ask->since;
-	for (size_t i = (size_t)(ask->since - k->floor); i < k->count && !ask->more; i++)
+	for (size_t i = (size_t)(ask->since.seq - k->floor); i < k->count && !ask->more; i++)
 		ask->more = !offer(ask, &p, at(k, i));
 }
 
@@ -237,17 +237,17 @@ static void answer_values(const struct keep *k, struct pubsub_ask *ask)
 	ZG_LIST_EACH(l, &k->values) {
 		struct value *v = ZG_CONTAINER(l, struct value, link);
 
-		if (v->event->m.seq > ask->since && (ask->more = !offer(ask, &p, v->event)))
+		if (v->event->m.at.seq > ask->since.seq && (ask->more = !offer(ask, &p, v->event)))
 			return;
 	}
 }
 
-void pubsub_keep_answer(struct keep *k, uint64_t head, struct pubsub_ask *ask)
+void pubsub_keep_answer(struct keep *k, struct pubsub_place head, struct pubsub_ask *ask)
 {
 	trim(k, zg_loop_now(k->in->loop));
 	count(k);
 	if (ask->resumes)
-		answer_history(k, head, ask);
+		answer_history(k, head.seq, ask);
 	else if (ask->latest)
 		answer_values(k, ask);
 	if (!ask->more)

@@ -63,7 +63,7 @@ static size_t send_piece(struct newer *v, size_t left)
 
 		if (pubsub_encode(v->p, v->c, e, &burst) != 0)
 			v->p->counts->undelivered++;
-		v->c->lag_after = e->seq;
+		v->c->lag_after = e->at.seq;
 	}
 	m = zg_burst_take(&burst);
 	if (m)

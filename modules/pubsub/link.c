@@ -162,9 +162,9 @@ static void send_to(void *ctx, void *subscriber)
 	struct batch *b = NULL;
 
 	s->matched = true;
-	if (peer->stamp == s->m->seq)
+	if (peer->stamp == s->m->at.seq)
 		return; /* by another of its prefixes already */
-	peer->stamp = s->m->seq;
+	peer->stamp = s->m->at.seq;
 	if (!*s->event)
 		*s->event = pubsub_event_new(s->m, zg_loop_now(p->in->loop));
 	if (*s->event && (b = batch_for(peer, *s->event))) {

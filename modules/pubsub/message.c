@@ -93,7 +93,7 @@ static int join_data(struct delivery *d, zg_str_t topic, zg_str_t *data)
 static const char *cursor_of(struct delivery *d)
 {
 	if (!d->cursor[0])
-		pubsub_cursor_text(d->p->in, d->m->seq, d->cursor);
+		pubsub_cursor_text(d->p->in, d->m->at, d->cursor);
 	return d->cursor;
 }
 
@@ -249,7 +249,7 @@ static void append(struct delivery *d, struct pubsub_group *g, const struct wire
 {
 	zg_fanout_append(&g->fanout, w->type, w->part, w->parts);
 	if (g->fanout.burst.msg && g->fanout.burst.msg->units == 1)
-		g->first = d->m->seq;
+		g->first = d->m->at.seq;
 }
 
 static void deliver(void *ctx, void *subscriber)
@@ -289,7 +289,7 @@ bool pubsub_deliver(struct pubsub *p, const struct pubsub_message *m)
 
 	delivery_init(&d, p, m);
 	p->stamp++;
-	p->seq = m->seq;
+	p->at = m->at;
 	zg_trie_match(p->trie, m->frame[0], deliver, &d);
 	forget_scratch(p);
 	return d.matched;

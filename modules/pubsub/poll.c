@@ -65,7 +65,7 @@ static void add_cursor(struct poll *poll, const zg_buf_t *got, char cursor[PUBSU
 	const struct pubsub_client *c = poll->ws->ctx;
 
 	if (!last_cursor(got, cursor))
-		pubsub_cursor_text(poll->p->in, c && c->joining ? c->since : poll->p->seq, cursor);
+		pubsub_cursor_text(poll->p->in, c && c->joining ? c->since : poll->p->at, cursor);
 	zg_request_add_header(poll->req, "Cursor", cursor);
 	zg_request_add_header(poll->req, "Cache-Control", "no-store");
 }

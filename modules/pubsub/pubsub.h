@@ -19,7 +19,7 @@
 #define PUBSUB_SHARED_MAX   256    /* a client with more topics shares its group with nobody */
 #define PUBSUB_WATCH_MAX    64     /* topics whose presence one client watches */
 #define PUBSUB_FRAMES_MAX   64     /* the most that a ZeroMQ socket of the gateway delivers */
-#define PUBSUB_CURSOR_SIZE  40     /* "EPOCH-SEQUENCE" and a NUL */
+#define PUBSUB_CURSOR_SIZE  64     /* "EPOCH-SEQUENCE-LISTENED" and a NUL */
 
 enum { PUBSUB_SINGLE, PUBSUB_MULTIPART };
 
@@ -49,9 +49,16 @@ struct pubsub_shared {
 
 /* ---- messages (event.c) ---- */
 
-/* A message as it came, with its number. */
+/* A place in what came: the number of the newest message, and how often the hub had
+ * begun to listen to a prefix by then. The latter tells whether a topic has been
+ * listened to since that place without a break. */
+struct pubsub_place {
+	uint64_t seq, listened;
+};
+
+/* A message as it came, with its place. */
 struct pubsub_message {
-	uint64_t seq;
+	struct pubsub_place at;
 	const zg_str_t *frame;
 	size_t frames;
 };
@@ -71,10 +78,10 @@ void pubsub_event_unref(struct pubsub_event *e); /* any thread */
 zg_str_t pubsub_topic_of(const struct pubsub_message *m);
 
 /* A place in the sequence of messages, as clients name it. */
-void pubsub_cursor_text(const zg_instance_t *in, uint64_t seq, char out[PUBSUB_CURSOR_SIZE]);
-/* Where to resume: after which message. -1: that is no cursor. *ours: it is of
- * this epoch; else *seq is 0. */
-int pubsub_cursor_parse(const zg_instance_t *in, zg_str_t text, uint64_t *seq, bool *ours);
+void pubsub_cursor_text(const zg_instance_t *in, struct pubsub_place at,
+                        char out[PUBSUB_CURSOR_SIZE]);
+/* Where to resume. -1: that is no cursor. *ours: it is of this epoch; else *at is 0. */
+int pubsub_cursor_parse(const zg_instance_t *in, zg_str_t text, struct pubsub_place *at, bool *ours);
 
 /* ---- topics and groups (topic.c, group.c) ---- */
 
@@ -131,7 +138,7 @@ struct pubsub_client {
 	bool op;                     /* by an operation of zgate.v1; else by its query */
 	char *op_id;                 /* JSON, to answer with; NULL: none */
 	bool joining, paused, resumes, foreign, latest;
-	uint64_t since;
+	struct pubsub_place since;
 	zg_defer_t again;
 	zg_link_t publications;      /* with the hub */
 	unsigned watches;            /* of presence */
@@ -154,7 +161,7 @@ struct pubsub {
 	struct keep *newest;     /* of each topic; NULL: overflow is not conflate */
 	struct pubsub_set offered; /* the configured prefixes */
 	uint64_t stamp;          /* of the message being delivered */
-	uint64_t seq;            /* of the newest message that this worker knows of */
+	struct pubsub_place at;  /* as far as this worker knows */
 	size_t publishing;       /* bytes on their way to the hub */
 	zg_buf_t json, sse, joined, deflated, out;
 	struct pubsub_set wanted; /* room for PUBSUB_V1_MAX; see group.c */
@@ -249,8 +256,8 @@ void pubsub_keep_lost(struct keep *k, uint64_t seq);
  * false. */
 void pubsub_keep_newer(const struct keep *k, uint64_t since,
                        bool (*fn)(void *ctx, struct pubsub_event *e), void *ctx);
-/* Fills in the answer; head is the newest message's number. */
-void pubsub_keep_answer(struct keep *k, uint64_t head, struct pubsub_ask *ask);
+/* Fills in the answer; head is the place of the newest message. */
+void pubsub_keep_answer(struct keep *k, struct pubsub_place head, struct pubsub_ask *ask);
 
 /* ---- the way to the home and back (link.c) ---- */
 
@@ -264,7 +271,7 @@ struct pubsub_ask {
 	struct pubsub_client *client; /* the worker's: NULL if it has gone */
 	unsigned from;                /* worker */
 	bool resumes, foreign, latest; /* what to give: after `since`; or the last values */
-	uint64_t since;
+	struct pubsub_place since;
 	size_t topics;
 	/* the answer */
 	struct pubsub_event **event;
@@ -273,7 +280,7 @@ struct pubsub_ask {
 	                   * need be of these topics */
 	bool unknown;     /* how many were missed cannot be known */
 	bool more;        /* ask again, after upto */
-	uint64_t upto;
+	struct pubsub_place upto;
 	zg_str_t topic[]; /* the texts follow */
 };
 /* pubsub_answered follows, perhaps during the call. */
@@ -310,7 +317,7 @@ bool pubsub_links_send(struct links *l, const struct pubsub_message *m, struct p
 struct pubsub_begin {
 	bool resumes;   /* after since; else with the last values, or what comes */
 	bool foreign;   /* its cursor is not of this epoch */
-	uint64_t since;
+	struct pubsub_place since;
 };
 /* Asks for topics (the set is taken over); the client is not read until it has
  * joined. */

@@ -9,7 +9,7 @@
 
 static struct pubsub_ask *ask_new(const struct pubsub_client *c)
 {
-	const struct pubsub_set *s = &c->asked;
+	const struct pubsub_set *s = &c->wants; /* as the hub knows it */
 	size_t bytes = sizeof(struct pubsub_ask) + s->n * sizeof(zg_str_t);
 	struct pubsub_ask *ask;
 	char *at;
@@ -220,8 +220,8 @@ void pubsub_answered(struct pubsub *p, struct pubsub_ask *a)
 	c->since = a->upto;
 	c->foreign = false;
 	if (!a->more) {
-		if (p->seq < a->upto)
-			p->seq = a->upto;
+		if (p->at.seq <= a->upto.seq)
+			p->at = a->upto;
 		end_join(p, c, 0);
 	} else if (zg_ws_idle(c->ws)) {
 		zg_defer(p->in->loop, &c->again); /* others have their turn first */

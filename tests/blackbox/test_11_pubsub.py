@@ -60,7 +60,7 @@ def recv(ws):
     """The next message, without its cursor, which has to be one."""
     message = ws.recv_json()
     if message["op"] in ("message", "subscribed"):
-        assert re.fullmatch(r"[0-9a-f]+-[0-9]+", message.pop("cursor"))
+        assert re.fullmatch(r"[0-9a-f]+-[0-9]+-[0-9]+", message.pop("cursor"))
     return message
 
 

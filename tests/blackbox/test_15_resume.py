@@ -203,7 +203,7 @@ def test_history_that_does_not_reach_back(gateway, publisher, kind, workers):
     assert gw.counters("/prices")["missed"] == 15
     client.close()
     # a cursor of another life of the gateway: nobody knows how many
-    client = CLIENTS[kind](gw, ["A"], "abcdef-17")
+    client = CLIENTS[kind](gw, ["A"], "abcdef-17-1")
     assert client.next() == ("gap", None)
     assert client.next() == ("message", "A", "17")
     client.close()
@@ -230,6 +230,37 @@ def test_without_history_the_gap_is_told(gateway, publisher, workers):
     client = V1(gw, ["A"], cursor)  # nothing was missed: nothing is said
     s.send(b"A 4")
     assert client.next() == ("message", "A", "4")
+
+
+@pytest.mark.parametrize("workers", WORKERS)
+def test_what_nobody_listened_to_is_not_said_to_be_nothing(gateway, publisher, workers):
+    """Regression: the only client of a topic leaves, the gateway unsubscribes, and
+    what is published then is never seen: who resumes is told that it may be much."""
+    s, _ = publisher
+    gw = start(gateway, publisher, workers)
+    client = V1(gw, ["A"], None)
+    assert zrecv(s) == [b"\x01A"]
+    s.send(b"A 1")
+    assert client.next() == ("message", "A", "1")
+    cursor = client.cursor
+    client.close()
+    assert zrecv(s) == [b"\x00A"]
+    s.send(b"A lost")
+    client = V1(gw, ["A"], cursor)
+    assert client.next() == ("gap", None)
+    assert zrecv(s) == [b"\x01A"]
+    s.send(b"A 2")
+    assert client.next() == ("message", "A", "2")
+    other = gw.ws("/prices?topic=")  # from now on all is listened to
+    assert zrecv(s) == [b"\x01"]
+    for text in ("A 3", "A 4"):
+        s.send(text.encode())
+        assert other.recv() == text
+    assert client.next() == ("message", "A", "3")
+    cursor = client.cursor
+    client.close()
+    client = V1(gw, ["A"], cursor)
+    assert client.next() == ("gap", 1)
 
 
 def test_history_is_bounded_in_bytes_and_time(gateway, publisher):
@@ -348,7 +379,7 @@ def test_reload_at_work(gateway, publisher, workers):
 
 def test_bad_cursors_and_waits(gateway, publisher):
     gw = start(gateway, publisher, 1)
-    for query in ("last_event_id=x", "cursor=1-2-3", "cursor=-", "cursor=zz-1", "cursor=1-" + "9" * 30):
+    for query in ("last_event_id=x", "cursor=1-2", "cursor=1-2-3-4", "cursor=--", "cursor=zz-1-1", "cursor=1-1-" + "9" * 30):
         for extra in ("&wait=1s", ""):
             r = gw.http("GET", f"/prices?{query}{extra}", headers={"Accept": "text/event-stream"} if not extra else {})
             assert r.status == 400 and "cursor" in r.json()["detail"], query
@@ -371,7 +402,7 @@ def test_event_streams(gateway, publisher):
     head = c.read_until(b"\r\n\r\n")
     assert b"Access-Control-Allow-Origin: https://a.example\r\n" in head and b"Date: " in head
     c.read_until(b"\n\n")
-    assert re.fullmatch(rb"id: [0-9a-f]+-0\n\n", c.read_until(b"\n\n"))
+    assert re.fullmatch(rb"id: [0-9a-f]+-0-1\n\n", c.read_until(b"\n\n"))
     assert zrecv(s) == [b"\x01A"]
     for frames, lines in (([b"A 1\n2\r\n3\r4"], b"data: A 1\ndata: 2\ndata: 3\ndata: 4\n\n"), ([b"A"], b"data: A\n\n"),
                           ([b"A", b"x", b"\n"], b"data: A x \ndata: \n\n"),
