@@ -44,6 +44,7 @@ typedef struct zg_ws_client {
 		struct zg_stream *stream;
 		struct zg_collect *collect;
 	};
+	int fd;                   /* of a WebSocket; libwebsockets' */
 	bool open;                /* false before the handshake and after the close */
 	zg_ring_t queue;
 	uint64_t missed;          /* dropped since the last message that was sent */
