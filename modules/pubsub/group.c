@@ -196,7 +196,7 @@ static struct pubsub_group *group_new(struct pubsub *p, const struct pubsub_clie
 
 void pubsub_want(struct pubsub *p, const struct pubsub_client *c)
 {
-	p->wanted.n = 0;
+	set_unref(p, &p->wanted); /* of one that was given up */
 	if (!c->group)
 		return;
 	p->wanted.n = c->group->topics.n;
