@@ -11,7 +11,8 @@
 
 typedef enum zg_ws_type {
 	ZG_WS_TEXT, ZG_WS_BINARY,
-	ZG_WS_BYTES, /* no frame: for streams (front/stream.h) */
+	ZG_WS_BYTES, /* as they are: for streams (front/stream.h), or frames already, which a
+	              * burst then keeps together as one message */
 	ZG_WS_TEXT_DEFLATED, ZG_WS_BINARY_DEFLATED, /* the bytes are compressed (front/deflate.h) */
 } zg_ws_type_t;
 

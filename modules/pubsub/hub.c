@@ -231,7 +231,7 @@ static void on_listener(void *ctx, zg_socket_t *s, const zg_str_t *frame, size_t
 		h->too_many = true; /* from now on somebody is taken to listen */
 }
 
-static int send_frames(struct hub *h, const zg_str_t *frame, size_t frames)
+int pubsub_hub_publish_frames(struct hub *h, const zg_str_t *frame, size_t frames)
 {
 	struct pubsub_counts *counts = h->p->counts;
 	int rc = -1;
@@ -253,12 +253,10 @@ int pubsub_hub_publish(struct hub *h, zg_str_t topic, zg_str_t data)
 	zg_str_t whole;
 	int rc;
 
-	if (!topic.p)
-		return send_frames(h, &data, 1);
 	if (h->p->conf->framing == PUBSUB_MULTIPART)
-		return send_frames(h, frame, 2);
+		return pubsub_hub_publish_frames(h, frame, 2);
 	if (topic.n == 0)
-		return send_frames(h, &data, 1);
+		return pubsub_hub_publish_frames(h, &data, 1);
 	zg_buf_clear(b);
 	if (zg_buf_add_str(b, topic) != 0 || zg_buf_add(b, " ", 1) != 0 ||
 	    zg_buf_add_str(b, data) != 0) {
@@ -267,7 +265,7 @@ int pubsub_hub_publish(struct hub *h, zg_str_t topic, zg_str_t data)
 		return -1;
 	}
 	whole = zg_buf_str(b);
-	rc = send_frames(h, &whole, 1);
+	rc = pubsub_hub_publish_frames(h, &whole, 1);
 	pubsub_forget_large(b);
 	return rc;
 }

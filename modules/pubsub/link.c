@@ -286,19 +286,28 @@ void pubsub_hub_ask(struct pubsub *p, struct pubsub_ask *ask)
 
 /* ---- publishing ---- */
 
+/* For clients that cannot be told otherwise. */
+static void close_forbidden(struct pubsub_client *c, int why)
+{
+	if (why == EACCES)
+		zg_ws_close(c->ws, 1008, pubsub_why_not(why));
+}
+
 static void publication_back(zg_instance_t *there, void *ctx)
 {
 	struct pubsub_publication *pub = ctx;
 	struct pubsub *p = there ? there->state : NULL;
 
-	if (p)
+	if (p) {
 		p->publishing -= pub->bytes;
+		p->counts->publish_failed += pub->rc == ECANCELED;
+	}
 	if (p && pub->client) {
 		zg_list_remove(&pub->link);
-		if (pub->answer)
+		if (pub->as_it_is)
+			close_forbidden(pub->client, pub->rc);
+		else
 			pubsub_v1_published(p, pub->client, pub->id, pub->rc);
-		else if (pub->rc == EACCES)
-			zg_ws_close(pub->client->ws, 1008, pubsub_why_not(EACCES));
 	}
 	free(pub->id);
 	free(pub);
@@ -308,38 +317,81 @@ static void publish_here(zg_instance_t *home, void *ctx)
 {
 	struct pubsub_publication *pub = ctx;
 	struct pubsub *p = home ? home->state : NULL;
-	zg_str_t topic = zg_str_n(pub->text, pub->topic);
-	zg_str_t data = zg_str_n(pub->text + pub->topic, pub->bytes - sizeof *pub - pub->topic);
 
-	pub->rc = EAGAIN;
-	if (p)
-		pub->rc = pubsub_hub_publish(p->hub, pub->raw ? ZG_STR_NONE : topic, data) ? errno : 0;
+	pub->rc = 0;
+	if (!p)
+		pub->rc = ECANCELED;
+	else if (pub->as_it_is ? pubsub_hub_publish_frames(p->hub, pub->frame, pub->frames)
+	                       : pubsub_hub_publish(p->hub, pub->frame[0], pub->frame[1]))
+		pub->rc = errno;
 	zg_letter_return(&pub->letter, pub->from, publication_back);
+}
+
+static struct pubsub_publication *publication_new(struct pubsub *p, const zg_str_t *frame,
+                                                  size_t frames)
+{
+	size_t bytes = sizeof(struct pubsub_publication) + frames * sizeof *frame;
+	struct pubsub_publication *pub;
+	char *at;
+
+	for (size_t i = 0; i < frames; i++)
+		bytes += frame[i].n;
+	/* one is let through whatever its size, which max_body bounds */
+	if ((p->publishing > 0 && p->publishing + bytes > PUBLISHING_MAX) || !(pub = malloc(bytes)))
+		return NULL;
+	*pub = (struct pubsub_publication){ .bytes = bytes, .frames = frames };
+	at = (char *)&pub->frame[frames];
+	for (size_t i = 0; i < frames; i++) {
+		pub->frame[i] = zg_str_n(at, frame[i].n);
+		if (frame[i].n > 0)
+			memcpy(at, frame[i].p, frame[i].n);
+		at += frame[i].n;
+	}
+	return pub;
+}
+
+static int send_publication(struct pubsub *p, struct pubsub_client *c,
+                            struct pubsub_publication *pub)
+{
+	if (!pub) {
+		p->counts->publish_failed++;
+		errno = EAGAIN;
+		return -1;
+	}
+	pub->client = c;
+	pub->from = p->in->worker->index;
+	p->publishing += pub->bytes;
+	zg_list_append(&c->publications, &pub->link);
+	zg_instance_send(p->in, p->in->family->home, &pub->letter, publish_here, pub);
+	return 1;
 }
 
 int pubsub_publish(struct pubsub *p, struct pubsub_client *c, zg_str_t topic, zg_str_t data,
                    const char *id)
 {
-	size_t bytes = sizeof(struct pubsub_publication) + topic.n + data.n;
+	const zg_str_t frame[] = { topic, data };
 	struct pubsub_publication *pub;
 
 	if (p->hub)
 		return pubsub_hub_publish(p->hub, topic, data);
-	if (p->publishing + bytes > PUBLISHING_MAX || !(pub = malloc(bytes))) {
-		p->counts->publish_failed++;
-		errno = EAGAIN;
-		return -1;
+	pub = publication_new(p, frame, 2);
+	if (pub)
+		pub->id = id ? strdup(id) : NULL;
+	return send_publication(p, c, pub);
+}
+
+void pubsub_publish_frames(struct pubsub *p, struct pubsub_client *c, const zg_str_t *frame,
+                           size_t frames)
+{
+	struct pubsub_publication *pub;
+
+	if (p->hub) {
+		if (pubsub_hub_publish_frames(p->hub, frame, frames) != 0)
+			close_forbidden(c, errno);
+		return;
 	}
-	*pub = (struct pubsub_publication){
-		.client = c, .from = p->in->worker->index, .id = id ? strdup(id) : NULL,
-		.answer = topic.p, .raw = !topic.p, .topic = topic.n, .bytes = bytes,
-	};
-	if (topic.n > 0)
-		memcpy(pub->text, topic.p, topic.n);
-	if (data.n > 0)
-		memcpy(pub->text + topic.n, data.p, data.n);
-	p->publishing += bytes;
-	zg_list_append(&c->publications, &pub->link);
-	zg_instance_send(p->in, p->in->family->home, &pub->letter, publish_here, pub);
-	return 1;
+	pub = publication_new(p, frame, frames);
+	if (pub)
+		pub->as_it_is = true;
+	send_publication(p, c, pub);
 }

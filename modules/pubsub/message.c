@@ -21,6 +21,8 @@ struct delivery {
 		zg_str_t own[5];
 	} wire[PUBSUB_ENCODINGS], deflated[PUBSUB_ENCODINGS];
 	enum pubsub_encoding compressed; /* whose bytes lie in p->deflated */
+	zg_str_t zws[2 * PUBSUB_FRAMES_MAX];
+	unsigned char zws_head[PUBSUB_FRAMES_MAX][PUBSUB_ZWS_HEAD];
 	zg_str_t json; /* n == 0: there was no memory for it */
 	char cursor[PUBSUB_CURSOR_SIZE];
 };
@@ -175,6 +177,10 @@ static void make(struct delivery *d, enum pubsub_encoding encoding)
 		w->type = zg_ws_type_of(d->part, d->parts);
 		w->part = d->part;
 		w->parts = d->parts;
+		return;
+	case PUBSUB_ZWS:
+		w->part = d->zws;
+		w->parts = pubsub_zws_encode(d->m, d->zws, d->zws_head);
 		return;
 	case PUBSUB_SSE:
 		if (make_event(d, &d->p->sse) == 0)

@@ -43,7 +43,8 @@ static const zg_counter_t pubsub_counters[] = {
 	           "Messages that slow clients did not get as a newer one of their topic came."),
 	ZG_COUNTER(struct pubsub_counts, published, "Messages of clients given to ZeroMQ."),
 	ZG_COUNTER(struct pubsub_counts, publish_failed, "Messages of clients not published."),
-	ZG_COUNTER(struct pubsub_counts, errors, "zgate.v1 messages answered with an error."),
+	ZG_COUNTER(struct pubsub_counts, errors,
+	           "Messages of clients answered with an error (zgate.v1), or with a close (ZWS2.0)."),
 	ZG_COUNTER(struct pubsub_counts, resumed, "Clients that resumed with a cursor."),
 	ZG_COUNTER(struct pubsub_counts, replayed, "Messages given to clients from what was kept."),
 	ZG_COUNTER(struct pubsub_counts, missed, "Messages that were not kept any more when a client resumed."),
@@ -175,7 +176,8 @@ static int check_topic(const struct pubsub *p, const zg_request_t *req, unsigned
 		return zg_refuse(no, 400, "A topic is longer than %d bytes.", PUBSUB_TOPIC_MAX);
 	if (n < 0)
 		return zg_refuse(no, 400, "A topic has a bad percent escape.");
-	if (req->protocol.n > 0 && !zg_utf8_valid(topic))
+	if (req->protocol.n > 0 && !zg_str_eq(req->protocol, ZG_STR(PUBSUB_ZWS_NAME)) &&
+	    !zg_utf8_valid(topic))
 		return zg_refuse(no, 400, "A topic is not UTF-8; " PUBSUB_V1_NAME " is.");
 	if (!pubsub_allowed(p, topic))
 		return zg_refuse(no, 403, "This location does not offer one of the topics.");
@@ -221,6 +223,7 @@ static const struct {
 } protocols[] = {
 	{ { "", 0 }, PUBSUB_RAW },
 	{ { PUBSUB_V1_NAME, sizeof PUBSUB_V1_NAME - 1 }, PUBSUB_V1 },
+	{ { PUBSUB_ZWS_NAME, sizeof PUBSUB_ZWS_NAME - 1 }, PUBSUB_ZWS },
 	{ { PUBSUB_EVENTS, sizeof PUBSUB_EVENTS - 1 }, PUBSUB_SSE },
 	{ { PUBSUB_EVENTS_JSON, sizeof PUBSUB_EVENTS_JSON - 1 }, PUBSUB_SSE_JSON },
 	{ { PUBSUB_ANSWER, sizeof PUBSUB_ANSWER - 1 }, PUBSUB_POLL },
@@ -280,12 +283,13 @@ static int pubsub_handshake(zg_instance_t *in, const zg_request_t *req, zg_refus
 {
 	if (encoding_of(req->protocol) < 0 || zg_str_eq(req->protocol, ZG_STR(PUBSUB_ANSWER)))
 		return zg_refuse(no, 400, "No subprotocol offered is known here; this location speaks "
-		                 PUBSUB_V1_NAME ", or WebSocket without subprotocol.");
+		                 PUBSUB_V1_NAME " and " PUBSUB_ZWS_NAME
+		                 ", or WebSocket without subprotocol.");
 	return pubsub_check_query(in->state, req, no);
 }
 
-/* What the query asks for; without any: everything, or nothing over zgate.v1,
- * whose clients then say. */
+/* What the query asks for; without any: everything, or nothing over zgate.v1 and
+ * ZWS2.0, whose clients then say. */
 static int topics_of(struct pubsub *p, const struct pubsub_client *c, const zg_request_t *req,
                      struct pubsub_set *set)
 {
@@ -293,7 +297,7 @@ static int topics_of(struct pubsub *p, const struct pubsub_client *c, const zg_r
 	char text[PUBSUB_TOPIC_MAX + 1];
 	int rc = 0;
 
-	if (topics == 0 && c->encoding != PUBSUB_V1)
+	if (topics == 0 && c->encoding != PUBSUB_V1 && c->encoding != PUBSUB_ZWS)
 		rc = pubsub_set_add(p, set, ZG_STR(""));
 	for (unsigned i = 0; i < topics && rc == 0; i++) {
 		long n = zg_request_param(req, "topic", i, text, sizeof text);
@@ -321,7 +325,8 @@ static void pubsub_ws_open(zg_instance_t *in, zg_ws_t *ws, const zg_request_t *r
 	zg_list_init(&c->publications);
 	pubsub_resume_init(c);
 	begin_of(p, req, &begin);
-	if (topics_of(p, c, req, &topics) != 0) {
+	if (topics_of(p, c, req, &topics) != 0 ||
+	    (c->encoding == PUBSUB_ZWS && pubsub_zws_open(c, topics.n > 0) != 0)) {
 		pubsub_set_free(p, &topics);
 		zg_ws_close(ws, 1013, "too many topics, or out of memory");
 	} else if (topics.n > 0) {
@@ -338,9 +343,11 @@ static void pubsub_ws_message(zg_instance_t *in, zg_ws_t *ws, zg_str_t data, boo
 		return;
 	if (c->encoding == PUBSUB_V1)
 		pubsub_v1_message(p, c, data, text);
-	else if (p->publishes && pubsub_publish(p, c, ZG_STR_NONE, data, NULL) < 0 && errno == EACCES)
-		zg_ws_close(ws, 1008, pubsub_why_not(EACCES));
-	else if (!p->publishes)
+	else if (c->encoding == PUBSUB_ZWS)
+		pubsub_zws_message(p, c, data, text);
+	else if (p->publishes)
+		pubsub_publish_frames(p, c, &data, 1);
+	else
 		zg_ws_close(ws, 1008, "this location does not publish: no pub");
 }
 
@@ -383,6 +390,7 @@ static void pubsub_ws_close(zg_instance_t *in, zg_ws_t *ws)
 		ZG_CONTAINER(l, struct pubsub_publication, link)->client = NULL;
 		zg_list_remove(l);
 	}
+	pubsub_zws_close(c);
 	free(c->op_id);
 	free(c);
 	ws->ctx = NULL;
@@ -397,6 +405,7 @@ static void pubsub_stop(zg_instance_t *in)
 	pubsub_hub_close(&p->hub);
 	pubsub_keep_free(&p->newest);
 	zg_timer_remove(&p->look_around);
+	pubsub_zws_stop(p);
 	zg_trie_free(&p->trie);
 	pubsub_set_free(p, &p->offered);
 	zg_map_free(&p->topics);
@@ -442,7 +451,7 @@ static int pubsub_start(zg_instance_t *in, zg_err_t *err)
 	p->groups.max = SIZE_MAX; /* no more than there are clients */
 	p->trie = zg_trie_new(PUBSUB_TOPICS_MAX + conf->topics.count);
 	p->wanted.item = calloc(PUBSUB_V1_MAX, sizeof *p->wanted.item);
-	if (!p->trie || !p->wanted.item) {
+	if (!p->trie || !p->wanted.item || pubsub_zws_start(p) != 0) {
 		zg_err(err, "out of memory");
 		goto fail;
 	}

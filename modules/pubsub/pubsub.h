@@ -15,7 +15,7 @@
 #define PUBSUB_TOPIC_MAX    512    /* bytes of a topic that a client names */
 #define PUBSUB_TOPICS_MAX   100000 /* distinct topics that the clients of a worker have */
 #define PUBSUB_RAW_MAX      256    /* topics of one client: in a query, */
-#define PUBSUB_V1_MAX       4096   /* over zgate.v1 */
+#define PUBSUB_V1_MAX       4096   /* over zgate.v1 and ZWS2.0 */
 #define PUBSUB_SHARED_MAX   256    /* a client with more topics shares its group with nobody */
 #define PUBSUB_WATCH_MAX    64     /* topics whose presence one client watches */
 #define PUBSUB_FRAMES_MAX   64     /* the most that a ZeroMQ socket of the gateway delivers */
@@ -103,6 +103,7 @@ struct pubsub_set {
 enum pubsub_encoding {
 	PUBSUB_RAW,      /* WebSocket without subprotocol */
 	PUBSUB_V1,       /* zgate.v1 */
+	PUBSUB_ZWS,      /* ZWS2.0 */
 	PUBSUB_SSE,      /* events that carry what PUBSUB_RAW would */
 	PUBSUB_SSE_JSON, /* events that carry what PUBSUB_V1 would */
 	PUBSUB_POLL,     /* what PUBSUB_V1 would, for one answer */
@@ -145,6 +146,7 @@ struct pubsub_client {
 	struct poll *poll;           /* whose answer it gathers; or NULL */
 	/* overflow = conflate (lag.c): how many messages it did not take, after which */
 	uint64_t lagged, lag_after;
+	struct pubsub_zws *zws;      /* zws.c */
 };
 
 struct pubsub {
@@ -164,6 +166,8 @@ struct pubsub {
 	struct pubsub_place at;  /* as far as this worker knows */
 	size_t publishing;       /* bytes on their way to the hub */
 	zg_buf_t json, sse, joined, deflated, out;
+	zg_timeq_t asks;         /* zws.c */
+	zg_timer_t *ask_timer;
 	struct pubsub_set wanted; /* room for PUBSUB_V1_MAX; see group.c */
 };
 
@@ -229,10 +233,12 @@ int pubsub_hub_open(struct pubsub *p, zg_err_t *err);
 void pubsub_hub_close(struct hub **h);
 /* history and last_value have changed. */
 void pubsub_hub_reload(struct hub *h);
-/* 0, or -1 and errno: EACCES (not in publish_topics), EHOSTUNREACH (nobody
- * subscribes, and publish_required), EAGAIN (ZeroMQ takes no more), ENOMEM.
- * topic.p NULL: data as it is, else by the configured framing. */
+/* By the configured framing. 0, or -1 and errno: EACCES (not in publish_topics),
+ * EHOSTUNREACH (nobody subscribes, and publish_required), EAGAIN (ZeroMQ takes no
+ * more), ENOMEM. */
 int pubsub_hub_publish(struct hub *h, zg_str_t topic, zg_str_t data);
+/* The same with these frames as they are. */
+int pubsub_hub_publish_frames(struct hub *h, const zg_str_t *frame, size_t frames);
 /* A worker wants a prefix, or no longer. 0, or -1 and errno. */
 int pubsub_hub_add(struct hub *h, zg_str_t prefix);
 void pubsub_hub_remove(struct hub *h, zg_str_t prefix);
@@ -294,15 +300,19 @@ struct pubsub_publication {
 	struct pubsub_client *client; /* the worker's: NULL if it has gone */
 	unsigned from;
 	char *id;                     /* JSON, to answer with; NULL: none */
-	bool answer, raw;
+	bool as_it_is;                /* without an answer; else frame is topic and data */
 	int rc;
-	size_t topic, bytes;          /* of text, and of all */
-	char text[];
+	size_t bytes, frames;
+	zg_str_t frame[];             /* their bytes follow */
 };
 /* 0: published; 1: pubsub_v1_published follows; -1: errno as of
- * pubsub_hub_publish. topic.p NULL: as it is, without an answer. id is copied. */
+ * pubsub_hub_publish. id is copied. */
 int pubsub_publish(struct pubsub *p, struct pubsub_client *c, zg_str_t topic, zg_str_t data,
                    const char *id);
+/* The same with up to PUBSUB_FRAMES_MAX frames as they are. What cannot be published is
+ * counted; a client that may not is closed. */
+void pubsub_publish_frames(struct pubsub *p, struct pubsub_client *c, const zg_str_t *frame,
+                           size_t frames);
 
 /* The home's: to the other workers that want it. */
 struct links *pubsub_links_new(struct pubsub *p);
@@ -375,5 +385,22 @@ void pubsub_unwatch_all(struct pubsub *p, struct pubsub_client *c);
 /* What such an errno means, as a sentence without its period. */
 const char *pubsub_why_not(int why);
 int pubsub_check_query(struct pubsub *p, const zg_request_t *req, zg_refusal_t *no);
+
+/* ---- ZWS2.0 (zws.c) ---- */
+
+#define PUBSUB_ZWS_NAME "ZWS2.0"
+#define PUBSUB_ZWS_HEAD 11 /* bytes before a frame: the WebSocket's header and the flags */
+
+/* Once a worker. -1: out of memory. */
+int pubsub_zws_start(struct pubsub *p);
+void pubsub_zws_stop(struct pubsub *p);
+/* has_topics: the query names some. -1: out of memory. */
+int pubsub_zws_open(struct pubsub_client *c, bool has_topics);
+void pubsub_zws_message(struct pubsub *p, struct pubsub_client *c, zg_str_t data, bool text);
+void pubsub_zws_close(struct pubsub_client *c);
+/* A WebSocket message for each frame, to be sent as ZG_WS_BYTES: two parts for each,
+ * of which the first is in head. Returns how many parts. */
+size_t pubsub_zws_encode(const struct pubsub_message *m, zg_str_t part[2 * PUBSUB_FRAMES_MAX],
+                         unsigned char head[PUBSUB_FRAMES_MAX][PUBSUB_ZWS_HEAD]);
 
 #endif
