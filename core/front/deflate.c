@@ -1,5 +1,6 @@
 #include "front/deflate.h"
 
+#include <stdlib.h>
 #include <zlib.h>
 
 #define LEVEL 1 /* the fastest; it is text that repeats itself */
@@ -74,10 +75,35 @@ static int feed(z_stream *z, zg_str_t part, int flush)
 	return deflate(z, flush) == Z_OK && z->avail_in == 0 && z->avail_out > 0 ? 0 : -1;
 }
 
-bool zg_deflate_message(const zg_str_t *parts, size_t n, zg_buf_t *out)
+/* 256 KiB, so not before it is needed. */
+static z_stream *ready(zg_deflate_t *d)
 {
-	static _Thread_local z_stream z;
-	static _Thread_local bool made;
+	z_stream *z = d->z;
+
+	if (z) {
+		deflateReset(z);
+		return z;
+	}
+	/* raw, with the whole window (RFC 7692, 7.2.1) */
+	if (!(z = calloc(1, sizeof *z)) ||
+	    deflateInit2(z, LEVEL, Z_DEFLATED, -MAX_WBITS, 8, Z_DEFAULT_STRATEGY) != Z_OK) {
+		free(z);
+		return NULL;
+	}
+	return d->z = z;
+}
+
+void zg_deflate_free(zg_deflate_t *d)
+{
+	if (d->z)
+		deflateEnd(d->z);
+	free(d->z);
+	d->z = NULL;
+}
+
+bool zg_deflate_message(zg_deflate_t *d, const zg_str_t *parts, size_t n, zg_buf_t *out)
+{
+	z_stream *z;
 	size_t len = 0;
 	int rc = 0;
 
@@ -85,19 +111,14 @@ bool zg_deflate_message(const zg_str_t *parts, size_t n, zg_buf_t *out)
 		len += parts[i].n;
 	zg_buf_clear(out);
 	/* what does not get smaller does not fit */
-	if (len > UINT32_MAX / 2 || zg_buf_reserve(out, len) != 0)
+	if (len > UINT32_MAX / 2 || zg_buf_reserve(out, len) != 0 || !(z = ready(d)))
 		return false;
-	/* raw, with the whole window (RFC 7692, 7.2.1) */
-	if (!made && deflateInit2(&z, LEVEL, Z_DEFLATED, -MAX_WBITS, 8, Z_DEFAULT_STRATEGY) != Z_OK)
-		return false;
-	made = true;
-	deflateReset(&z);
-	z.next_out = (Bytef *)out->data;
-	z.avail_out = (uInt)len;
+	z->next_out = (Bytef *)out->data;
+	z->avail_out = (uInt)len;
 	for (size_t i = 0; i < n && rc == 0; i++)
-		rc = feed(&z, parts[i], Z_NO_FLUSH);
-	if (rc != 0 || feed(&z, ZG_STR_NONE, Z_SYNC_FLUSH) != 0)
+		rc = feed(z, parts[i], Z_NO_FLUSH);
+	if (rc != 0 || feed(z, ZG_STR_NONE, Z_SYNC_FLUSH) != 0)
 		return false;
-	out->len = len - z.avail_out - 4; /* 00 00 ff ff stay away */
+	out->len = len - z->avail_out - 4; /* 00 00 ff ff stay away */
 	return true;
 }

@@ -13,8 +13,13 @@
 /* Whether a Sec-WebSocket-Extensions line offers it with parameters that we can
  * keep (RFC 7692, 5.1 and 7.1): a smaller window than 32 KiB is not one. */
 bool zg_deflate_offered(zg_str_t line);
-/* The compressed message of the parts' bytes, in place of what out held; the
- * thread's own compressor is kept. false: it did not get smaller, or out of memory. */
-bool zg_deflate_message(const zg_str_t *parts, size_t n, zg_buf_t *out);
+/* What compresses; made when first needed, of one thread. Zero-initialise. */
+typedef struct zg_deflate {
+	void *z;
+} zg_deflate_t;
+void zg_deflate_free(zg_deflate_t *d);
+/* The compressed message of the parts' bytes, in place of what out held. false: it
+ * did not get smaller, or out of memory. */
+bool zg_deflate_message(zg_deflate_t *d, const zg_str_t *parts, size_t n, zg_buf_t *out);
 
 #endif

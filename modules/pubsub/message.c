@@ -245,7 +245,7 @@ static const struct wire *wire_for(struct delivery *d, enum pubsub_encoding enco
 		d->compressed = encoding;
 		small->type = w->type == ZG_WS_TEXT ? ZG_WS_TEXT_DEFLATED : ZG_WS_BINARY_DEFLATED;
 		small->part = small->own;
-		small->parts = zg_deflate_message(w->part, w->parts, &d->p->deflated);
+		small->parts = zg_deflate_message(&d->p->deflate, w->part, w->parts, &d->p->deflated);
 		small->own[0] = zg_buf_str(&d->p->deflated);
 	}
 	return small->parts ? small : w;

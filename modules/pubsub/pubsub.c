@@ -414,6 +414,7 @@ static void pubsub_stop(zg_instance_t *in)
 	zg_buf_free(&p->sse);
 	zg_buf_free(&p->joined);
 	zg_buf_free(&p->deflated);
+	zg_deflate_free(&p->deflate);
 	zg_buf_free(&p->out);
 	free(p->wanted.item);
 	free(p);

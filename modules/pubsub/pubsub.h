@@ -166,6 +166,7 @@ struct pubsub {
 	struct pubsub_place at;  /* as far as this worker knows */
 	size_t publishing;       /* bytes on their way to the hub */
 	zg_buf_t json, sse, joined, deflated, out;
+	zg_deflate_t deflate;
 	zg_timeq_t asks;         /* zws.c */
 	zg_timer_t *ask_timer;
 	struct pubsub_set wanted; /* room for PUBSUB_V1_MAX; see group.c */
