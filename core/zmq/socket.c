@@ -306,7 +306,12 @@ static int set_options(zg_socket_t *s)
 	int rc = 0;
 
 	rc |= set_int(s, ZMQ_LINGER, 0);
-	rc |= set_int(s, ZMQ_SNDHWM, s->opt.send_hwm ? s->opt.send_hwm : 1000);
+	/* what a SUB sends are subscriptions, and libzmq drops those over the mark
+	 * without a word; how many there are is for its owner to bound */
+	if (s->kind->zmq == ZMQ_SUB)
+		rc |= set_int(s, ZMQ_SNDHWM, 0);
+	else
+		rc |= set_int(s, ZMQ_SNDHWM, s->opt.send_hwm ? s->opt.send_hwm : 1000);
 	rc |= set_int(s, ZMQ_RCVHWM, s->opt.receive_hwm ? s->opt.receive_hwm : 1000);
 	rc |= set_int(s, ZMQ_IMMEDIATE, s->kind->immediate);
 	rc |= set_int(s, ZMQ_RECONNECT_IVL, 100);

@@ -10,7 +10,7 @@ import pytest
 import websockets
 import zmq
 
-from harness import FACTOR, bind, free_endpoint, poll, zrecv
+from harness import FACTOR, bind, free_endpoint, handshake, poll, zrecv
 
 V1 = "zgate.v1"
 PATIENT = 20 * FACTOR
@@ -496,3 +496,18 @@ def test_thousand_messages_to_many_clients(gw, publisher):
     assert gw.counters("/prices")["ws_dropped"] == 0
 
 
+
+
+def test_many_subscriptions_in_one_moment(gw, publisher):
+    """Regression: libzmq drops subscriptions over the send high-water mark."""
+    s, _ = publisher
+    per, clients = 200, 40
+    conns = [gw.connect() for _ in range(clients)]
+    for i, c in enumerate(conns):
+        c.send(handshake("/prices?" + "&".join(f"topic=t{i}.{k};" for k in range(per)), gw.address))
+    for c in conns:
+        assert c.read_until(b"\r\n\r\n").startswith(b"HTTP/1.1 101")
+    assert len({zrecv(s)[0] for _ in range(per * clients)}) == per * clients
+    for c in conns:
+        c.sock.close()
+    assert all(zrecv(s)[0][:1] == b"\0" for _ in range(per * clients))
