@@ -165,7 +165,7 @@ static bool answer_for_module(zg_http_request_t *r)
 		if (zg_route_origin_listed(loc, r->origin)) {
 			zg_request_add_header(&r->pub, "Access-Control-Allow-Methods", allow);
 			zg_request_add_header(&r->pub, "Access-Control-Allow-Headers",
-			                      "Content-Type, X-Request-ID");
+			                      "Content-Type, Last-Event-ID, X-Request-ID");
 			zg_request_add_header(&r->pub, "Access-Control-Max-Age", "600");
 		}
 		zg_request_reply(&r->pub, 204, NULL, NULL, 0);

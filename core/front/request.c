@@ -125,6 +125,7 @@ void zg_request_complete(zg_http_request_t *r)
 		memcpy(origin, r->origin.p, r->origin.n);
 		origin[r->origin.n] = '\0';
 		add(resp, "Access-Control-Allow-Origin", origin);
+		add(resp, "Access-Control-Expose-Headers", "Cursor, Location, Retry-After, X-Request-ID");
 		add(resp, "Vary", "Origin");
 	}
 	zg_http_replied(r);

@@ -386,7 +386,7 @@ def test_bad_cursors_and_waits(gateway, publisher):
     for wait in ("", "x", "-1", "6m", "1e9", "99999999999999999999"):
         assert gw.http("GET", f"/prices?wait={wait}").status == 400
     r = gw.http("GET", "/prices?topic=A&wait=0")
-    assert (r.status, r.body) == (204, b"")
+    assert (r.status, r.body) == (204, b"") and "Access-Control-Allow-Origin" not in r.headers
     assert gw.http("GET", "/prices", headers={"Accept": "text/event-stream;q=1, x/y", "Last-Event-ID": "y" * 200}).status == 400
 
 
@@ -394,6 +394,10 @@ def test_event_streams(gateway, publisher):
     """What a stream is beside its messages: lines, bytes, heartbeats, CORS, ends."""
     s, _ = publisher
     gw = start(gateway, publisher, 1, "ping = 1s", "origins = https://a.example")
+    r = gw.http("GET", "/prices?topic=A&wait=0", headers={"Origin": "https://a.example"})
+    assert r.headers["Access-Control-Allow-Origin"] == "https://a.example"
+    assert "Cursor" in r.headers["Access-Control-Expose-Headers"]
+    assert [zrecv(s), zrecv(s)] == [[b"\x01A"], [b"\x00A"]]
     c = gw.connect()
     # a kept-alive connection becomes a stream
     c.send("GET /status/live HTTP/1.1\r\nHost: x\r\n\r\n")
@@ -402,7 +406,7 @@ def test_event_streams(gateway, publisher):
     head = c.read_until(b"\r\n\r\n")
     assert b"Access-Control-Allow-Origin: https://a.example\r\n" in head and b"Date: " in head
     c.read_until(b"\n\n")
-    assert re.fullmatch(rb"id: [0-9a-f]+-0-1\n\n", c.read_until(b"\n\n"))
+    assert re.fullmatch(rb"id: [0-9a-f]+-0-2\n\n", c.read_until(b"\n\n"))
     assert zrecv(s) == [b"\x01A"]
     for frames, lines in (([b"A 1\n2\r\n3\r4"], b"data: A 1\ndata: 2\ndata: 3\ndata: 4\n\n"), ([b"A"], b"data: A\n\n"),
                           ([b"A", b"x", b"\n"], b"data: A x \ndata: \n\n"),
