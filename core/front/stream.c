@@ -123,7 +123,7 @@ static void farewell(struct zg_stream *s)
 	zg_ws_client_t *c = s->c;
 	char text[256];
 	int n = snprintf(text, sizeof text, "event: close\ndata: {\"code\":%u,\"reason\":\"%s\"}\n\n",
-	                 c->close_code, c->close_reason);
+	                 c->close_code, c->close_reason ? c->close_reason : "");
 
 	write_bytes(c, (const unsigned char *)text, (size_t)n);
 	epoll_ctl(s->front->epoll, EPOLL_CTL_DEL, s->fd, NULL);

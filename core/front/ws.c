@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#define REASON_MAX  123   /* bytes (RFC 6455, 5.5) */
 #define QUEUE_COUNT 65536 /* messages queued for one client, beside the bytes */
 
 /* ---- frames ---- */
@@ -265,7 +266,9 @@ void zg_ws_close(zg_ws_t *ws, unsigned code, const char *reason)
 		return;
 	c->closing = true;
 	c->close_code = (uint16_t)code;
-	snprintf(c->close_reason, sizeof c->close_reason, "%s", reason);
+	c->close_reason = strdup(reason);
+	if (c->close_reason && strlen(c->close_reason) > REASON_MAX)
+		c->close_reason[REASON_MAX] = '\0';
 	zg_wsfront_arm_end(c);
 	c->waits_writable = false;
 	want_writable(c);
@@ -376,5 +379,6 @@ void zg_ws_client_closed(zg_ws_client_t *c)
 	in->common->ws_queued_bytes -= bytes;
 	zg_buf_free(&c->rx);
 	zg_access_session_end(c, &c->session);
+	free(c->close_reason);
 	free(c);
 }

@@ -61,7 +61,7 @@ typedef struct zg_ws_client {
 	uint64_t leave_at;        /* ms; 0: it may stay */
 	const char *leave_reason;
 	uint16_t close_code;      /* ours, or the client's if that came first; 0: none yet */
-	char close_reason[124];
+	char *close_reason;       /* NULL until it closes, or for want of memory */
 } zg_ws_client_t;
 
 static inline zg_ws_client_t *zg_ws_client(zg_ws_t *ws)

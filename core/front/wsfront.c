@@ -154,7 +154,7 @@ static int on_receive(zg_ws_client_t *c, struct lws *wsi, const char *data, size
 static int on_writable(zg_ws_client_t *c, struct lws *wsi)
 {
 	if (zg_ws_client_writable(c))
-		return fail(wsi, c->close_code, c->close_reason);
+		return fail(wsi, c->close_code, c->close_reason ? c->close_reason : "");
 	return c->dead ? -1 : 0;
 }
 
