@@ -382,10 +382,22 @@ void pubsub_presence(struct pubsub *p, zg_request_t *req);
 int pubsub_watch(struct pubsub *p, struct pubsub_client *c, zg_str_t topic, const char *id);
 void pubsub_unwatch(struct pubsub *p, struct pubsub_client *c, zg_str_t topic);
 void pubsub_unwatch_all(struct pubsub *p, struct pubsub_client *c);
-/* What the query asks for (pubsub.c). -1: the answer is in no. */
 /* What such an errno means, as a sentence without its period. */
 const char *pubsub_why_not(int why);
+
+/* ---- what a request asks for (query.c) ---- */
+
+/* -1: the answer is in no. */
 int pubsub_check_query(struct pubsub *p, const zg_request_t *req, zg_refusal_t *no);
+/* -1: that is no cursor. */
+int pubsub_begin_of(const struct pubsub *p, const zg_request_t *req, struct pubsub_begin *begin);
+/* Adds to the set; without topics in the query, everything or nothing. -1: errno. */
+int pubsub_topics_of(struct pubsub *p, enum pubsub_encoding encoding, const zg_request_t *req,
+                     struct pubsub_set *set);
+/* By the name that the front has for it; -1: there is none. */
+int pubsub_encoding_of(zg_str_t protocol);
+/* The module's stream hook. */
+const char *pubsub_stream(const zg_instance_t *in, const zg_request_t *req);
 
 /* ---- ZWS2.0 (zws.c) ---- */
 
