@@ -5,9 +5,10 @@ import sys
 import pytest
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
-pytest.register_assert_rewrite("clients", "harness")
+pytest.register_assert_rewrite("clients", "harness", "publishing")
 
 from harness import BINARY, gateway, time_limit, worker_process, zmq_context  # noqa: E402,F401
+from publishing import publisher  # noqa: E402,F401
 
 
 def pytest_sessionstart(session):

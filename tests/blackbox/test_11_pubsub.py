@@ -20,14 +20,6 @@ def location(sub, *lines):
     return "\n".join(["[location /prices]", "bridge = pubsub", f"sub = {sub}", *lines, ""])
 
 
-@pytest.fixture
-def publisher(zmq_context):
-    """(XPUB, endpoint)"""
-    s = zmq_context.socket(zmq.XPUB)
-    s.set_hwm(0)
-    return s, bind(s)
-
-
 @pytest.fixture(params=[1, 2])
 def gw(gateway, publisher, request):
     """A gateway that subscribes to the publisher and publishes."""

@@ -6,23 +6,8 @@ import time
 import pytest
 import zmq
 
-from harness import FACTOR, bind, poll, zrecv
-
-WORKERS = [1, 2]
-
-
-@pytest.fixture
-def publisher(zmq_context):
-    s = zmq_context.socket(zmq.XPUB)
-    s.set_hwm(0)
-    return s, bind(s)
-
-
-def start(gateway, publisher, workers, *lines):
-    gw = gateway(f"[gateway]\nworkers = {workers}\n[location /prices]\nbridge = pubsub\n"
-                 f"sub = connect {publisher[1]}\n" + "\n".join(lines) + "\n")
-    gw.wait_peers("/prices", "sub", 1)
-    return gw
+from harness import FACTOR, GatewayFailed, handshake, poll, zrecv
+from publishing import WORKERS, joined, start
 
 
 def slow_client(gw, topics="topic=A"):
@@ -40,6 +25,7 @@ def test_conflate(gateway, publisher, workers):
     gw = start(gateway, publisher, workers, "overflow = conflate", "client_queue = 64k")
     slow, fast = slow_client(gw, "topic=A&topic=B"), gw.ws("/prices?topic=A")
     assert sorted([zrecv(s), zrecv(s)]) == [[b"\x01A"], [b"\x01B"]]
+    joined(gw, 2)
     rounds, topics = 300, [f"A.{i}" for i in range(9)] + ["B"]
     for i in range(rounds):
         for t in topics:
@@ -70,6 +56,7 @@ def test_disconnect(gateway, publisher, workers):
     gw = start(gateway, publisher, workers, "overflow = disconnect", "client_queue = 64k")
     slow, fast = slow_client(gw), gw.ws("/prices?topic=A")
     zrecv(s)
+    joined(gw, 2)
     i = 0
     while gw.counters("/prices")["ws_slow_closed"] == 0:
         for i in range(i, i + 100):
@@ -119,7 +106,6 @@ def test_max_rate(gateway, publisher, overflow):
 
 
 def test_conflate_needs_topics(gateway):
-    from harness import GatewayFailed
     with pytest.raises(GatewayFailed) as e:
         gateway("[location /c]\nbridge = pair\npair = bind tcp://127.0.0.1:*\noverflow = conflate\n")
     assert "overflow: conflate is for bridges that know topics" in str(e.value)
@@ -159,6 +145,7 @@ def test_permessage_deflate(gateway, publisher, workers):
     assert with_it[4].recv_json()["op"] == "subscribed"
     zrecv(s)
     raw = gw.raw_ws("/prices?topic=A", {"Sec-WebSocket-Extensions": "permessage-deflate"})
+    joined(gw, 10)
     for data in (b"small", b"x" * 100000, bytes(range(256)) * 200, "ä€".encode() * 5000, b"y" * 1100):
         s.send(b"A " + data)
         try:
@@ -202,7 +189,6 @@ def zmq_sub(gw, s):
 def test_deflate_offers(gateway, publisher, offer, taken):
     gw = start(gateway, publisher, 1)
     c = gw.connect()
-    from harness import handshake
     c.send(handshake("/prices", gw.address, {"Sec-WebSocket-Extensions": offer}))
     head = c.read_until(b"\r\n\r\n")
     assert head.startswith(b"HTTP/1.1 101") and (b"permessage-deflate" in head) == taken

@@ -12,26 +12,11 @@ import struct
 import pytest
 import zmq
 
-from harness import FACTOR, bind, handshake, poll, zrecv
-from test_15_resume import Poll, Query, Sse, SseJson, V1
+from harness import FACTOR, bind, handshake, poll
+from publishing import WORKERS, Poll, Query, Sse, SseJson, Upstream, V1, joined, start
 
-WORKERS = [1, 2]
 TOPICS = ["", "a", "ab", "abc", "abd", "b", "ba", "c"]
 SEED = int(os.environ.get("ZGATE_SEED") or random.randrange(1 << 30))
-
-
-@pytest.fixture
-def publisher(zmq_context):
-    s = zmq_context.socket(zmq.XPUB)
-    s.set_hwm(0)
-    return s, bind(s)
-
-
-def start(gateway, publisher, workers, *lines):
-    gw = gateway(f"[gateway]\nworkers = {workers}\n[location /prices]\nbridge = pubsub\n"
-                 f"sub = connect {publisher[1]}\n" + "\n".join(lines) + "\n")
-    gw.wait_peers("/prices", "sub", 1)
-    return gw
 
 
 class Client:
@@ -65,21 +50,6 @@ def ask(client, op, topic):
         client.c.early.append(m)
     assert m["op"] == op + "d" and m["topic"] == topic and not client.c.early
     client.c.cursor = m.get("cursor", client.c.cursor)
-
-
-class Upstream:
-    """What the publisher is subscribed to."""
-
-    def __init__(self, s):
-        self.s, self.now = s, set()
-
-    def wait(self, wanted):
-        def same():
-            while self.s.poll(0):
-                m = zrecv(self.s)[0]
-                (self.now.add if m[0] else self.now.discard)(m[1:].decode())
-            return self.now == wanted
-        poll(same)
 
 
 def random_topics():
@@ -200,7 +170,7 @@ def test_a_thousand_clients_of_which_some_stall(gateway, publisher, workers):
     count = 1000 if FACTOR == 1 else 200
     gw = start(gateway, publisher, workers, "client_queue = 128k")
     many = Many(gw, count, count // 50)
-    poll(lambda: gw.counters("/prices")["clients"] == count)
+    joined(gw, count)
     upstream, total = Upstream(s), 0
     upstream.wait({"A", "X"})
     for _ in range(10):
