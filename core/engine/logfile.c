@@ -523,7 +523,7 @@ void zg_logfile_abort(void)
 		forget(&files[i]);
 }
 
-int zg_logfile_reopen(zg_err_t *err)
+int zg_logfile_reopen(void)
 {
 	int rc = 0;
 
@@ -534,11 +534,13 @@ int zg_logfile_reopen(zg_err_t *err)
 		if (!f->path || !strcmp(f->path, zg_logfile_words[0]) ||
 		    !strcmp(f->path, zg_logfile_words[1]))
 			continue;
-		if ((fd = open_path(f->path)) < 0)
-			rc = zg_err(err, "%s: cannot open %s again: %s; the file opened before is written on",
-			            f->name, f->path, strerror(errno));
-		else
+		if ((fd = open_path(f->path)) >= 0) {
 			give(f, fd);
+			continue;
+		}
+		zg_error("%s: cannot open %s again: %s; the file opened before is written on", f->name,
+		         f->path, strerror(errno));
+		rc = -1;
 	}
 	return rc;
 }

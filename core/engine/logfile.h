@@ -34,8 +34,8 @@ int zg_logfile_prepare(zg_logfile_id_t id, const char *path, zg_err_t *err);
 void zg_logfile_commit(void);
 void zg_logfile_abort(void);
 /* Opens every file again, under its path: after a rotation. -1: one of them
- * cannot be opened; it is written to as before. */
-int zg_logfile_reopen(zg_err_t *err);
+ * cannot be opened, which has been logged; it is written to as before. */
+int zg_logfile_reopen(void);
 
 /* Starts the thread; never before a fork. */
 int zg_logfile_start(zg_err_t *err);

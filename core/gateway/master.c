@@ -234,10 +234,7 @@ static void at_work(struct master *m, int text)
 
 static void reopen(struct master *m)
 {
-	zg_err_t err;
-
-	if (zg_logfile_reopen(&err) != 0)
-		zg_error("%s", err.text);
+	zg_logfile_reopen();
 	zg_privileges_give_logs(&m->good->gateway);
 	if (m->child)
 		kill(m->child, SIGUSR1);

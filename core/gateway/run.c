@@ -364,13 +364,10 @@ static void next(struct gateway *g)
 
 static const char *reopen_logs(void)
 {
-	zg_err_t err;
-
-	if (zg_logfile_reopen(&err) == 0) {
+	if (zg_logfile_reopen() == 0) {
 		zg_info("logs are open again");
 		return NULL;
 	}
-	zg_error("%s", err.text);
 	return "a log cannot be opened again; error_log says which";
 }
 
