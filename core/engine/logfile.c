@@ -22,6 +22,7 @@
 #define ACCESS_BYTES (1u << 20)
 #define LINGER_MS  500  /* lines that are not urgent wait for others */
 #define RETRY_MS   100  /* after a file that took nothing */
+#define TELL_MS    10000 /* between two lines that tell what such a file lost */
 #define TICK_MS    1000 /* while repeated lines are being counted */
 #define END_MS     300  /* for a file that takes nothing, at the end */
 #define NOTHING    -1
@@ -41,6 +42,8 @@ static struct logfile {
 	enum manner manner;
 	zg_logring_t *half;   /* whose line has been written in part */
 	bool blocked;         /* took nothing last time */
+	int error;            /* why, if it is not that nobody reads it; 0: all is well */
+	bool told;            /* of the error */
 } files[ZG_LOGFILES] = {
 	[ZG_LOGFILE_ERROR] = { .name = "error_log", .given = KEEP, .prepared = KEEP,
 	                       .fd = STDERR_FILENO, .manner = PIPE },
@@ -57,7 +60,7 @@ struct zg_logring {
 	_Atomic uint64_t head, tail; /* ever added, ever written */
 	_Atomic uint64_t dropped;
 	uint64_t mark;               /* up to here lines are the old file's, while one is given */
-	uint64_t told;               /* of the dropped */
+	uint64_t told, told_at;      /* of the dropped; ms */
 	_Atomic bool ended;
 };
 
@@ -96,8 +99,10 @@ static ssize_t write_some(const struct logfile *f, struct iovec *v, int n)
 
 	if (f->manner == SOCKET)
 		return sendmsg(f->fd, &m, MSG_DONTWAIT | MSG_NOSIGNAL);
-	if (f->manner == PIPE && (poll(&p, 1, 0) != 1 || !(p.revents & POLLOUT)))
+	if (f->manner == PIPE && (poll(&p, 1, 0) != 1 || !(p.revents & POLLOUT))) {
+		errno = EAGAIN;
 		return -1;
+	}
 	return writev(f->fd, v, n);
 }
 
@@ -132,12 +137,15 @@ static bool write_lines(zg_logring_t *r, uint64_t until)
 
 		if (wrote < 0 && errno == EINTR)
 			continue;
-		if (wrote <= 0)
+		if (wrote <= 0) {
+			f->error = wrote < 0 && errno != EAGAIN ? errno : 0;
 			return false;
+		}
 		tail += (uint64_t)wrote;
 		atomic_store(&r->tail, tail);
 		f->half = at(r, tail - 1) == '\n' ? NULL : r;
 	}
+	f->error = 0;
 	return true;
 }
 
@@ -203,7 +211,7 @@ static void change_files(zg_logring_t *first)
 		f->fd = fd;
 		f->manner = manner_of(fd);
 		f->half = NULL;
-		f->blocked = false;
+		f->blocked = f->told = false;
 	}
 }
 
@@ -225,12 +233,31 @@ static void free_ended(void)
 	pthread_mutex_unlock(&lock);
 }
 
+/* A full disk, say, from its first line on; the error log's own has nowhere to be told. */
+static void tell_errors(void)
+{
+	for (size_t i = 0; i < ZG_LOGFILES; i++) {
+		struct logfile *f = &files[i];
+		bool is = f->blocked && f->error;
+
+		if (is && !f->told && f != error_ring.file)
+			zg_error("%s cannot be written: %s; lines wait for it, and are dropped when there are "
+			         "too many", f->name, strerror(f->error));
+		else if (!is && f->told)
+			zg_info("%s is written again", f->name);
+		f->told = is && f != error_ring.file;
+	}
+}
+
 static void tell_dropped(zg_logring_t *r)
 {
-	uint64_t dropped = atomic_load(&r->dropped);
+	uint64_t dropped = atomic_load(&r->dropped), now = zg_clock_ms();
 
-	if (dropped == r->told || r->file->blocked)
+	if (dropped == r->told)
 		return;
+	if (r->file->blocked && (r == &error_ring || now < r->told_at + TELL_MS))
+		return;
+	r->told_at = now;
 	zg_warn("%llu lines of %s were dropped, as it could not be written fast enough",
 	        (unsigned long long)(dropped - r->told), r->file->name);
 	r->told = dropped;
@@ -255,6 +282,7 @@ static bool round_of_writing(void)
 		drain(r);
 		tell_dropped(r);
 	}
+	tell_errors();
 	for (zg_logring_t *r = first; r; r = r->next)
 		stuck |= r->file->blocked && !empty(r);
 	free_ended();
