@@ -10,6 +10,7 @@
 #include "gateway/tell.h"
 #include "gateway/try.h"
 #include "zmq/context.h"
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -169,10 +170,26 @@ static int act(const zg_options_t *o)
 	return rc;
 }
 
+/* A standard descriptor that is closed would be the next socket's, and what is
+ * written to the log with it. Read-only: that nothing is written there is said. */
+static int fill_standard(void)
+{
+	int fd;
+
+	do
+		fd = open("/dev/null", O_RDONLY);
+	while (fd >= 0 && fd <= STDERR_FILENO);
+	return fd < 0 ? -1 : close(fd);
+}
+
 int main(int argc, char **argv)
 {
 	zg_options_t o;
-	int rc = zg_options_parse(&o, argc, argv) == 0 ? act(&o) : 2;
+	int rc;
+
+	if (fill_standard() != 0)
+		return 1;
+	rc = zg_options_parse(&o, argc, argv) == 0 ? act(&o) : 2;
 
 	free(o.set);
 	return rc;
