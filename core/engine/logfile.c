@@ -458,6 +458,15 @@ void zg_logfile_error(const char *line, size_t n)
 	zg_logfile_wake();
 }
 
+void zg_logfile_elsewhere(const char *line, size_t n)
+{
+	struct logfile f = { .fd = STDERR_FILENO, .manner = manner_of(STDERR_FILENO) };
+	const char *path = files[ZG_LOGFILE_ERROR].path;
+
+	if (path && strcmp(path, zg_logfile_words[0]) != 0)
+		write_now(&f, line, n);
+}
+
 /* ---- opening ---- */
 
 /* A FIFO that nobody reads yet is no error, and does not hold us up. */

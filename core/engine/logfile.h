@@ -58,6 +58,8 @@ void zg_logring_end(zg_logring_t **r);
 int zg_logring_add(zg_logring_t *r, const char *line, size_t n);
 /* A line of the error log: urgent, and also before the thread runs. */
 void zg_logfile_error(const char *line, size_t n);
+/* A line for standard error, unless the error log is that. Main thread. */
+void zg_logfile_elsewhere(const char *line, size_t n);
 /* Has the thread look at what is due (zg_log_tick). */
 void zg_logfile_wake(void);
 

@@ -122,13 +122,13 @@ static int run(const zg_options_t *o, zg_conf_t *conf)
 	zg_log_commit();
 	if (zg_listen_open(&given.listeners, conf, &err) != 0 ||
 	    open_first(&given, &pid, &conf->gateway, &err) != 0) {
-		zg_error("%s", err.text);
+		zg_log_fatal(err.text);
 	} else if (conf->gateway.master) {
 		rc = zg_master(o, take(&conf), &given, &pid);
 	} else {
 		zg_privileges_give_logs(&conf->gateway);
 		if (zg_privileges_drop(&conf->gateway, &err) != 0)
-			zg_error("%s", err.text);
+			zg_log_fatal(err.text);
 		else
 			rc = zg_run(o, take(&conf), &given);
 	}

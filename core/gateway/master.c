@@ -117,7 +117,7 @@ static int be_child(struct master *m, pid_t parent)
 		choose_conf(m, &conf);
 	if (follow(parent) && (m->born == 1 || renew(m, conf) == 0)) {
 		if ((rc = zg_privileges_drop(&conf->gateway, &err)) != 0)
-			zg_error("%s", err.text);
+			zg_log_fatal(err.text);
 		else if (!follow(parent))
 			rc = -1;
 	}
