@@ -198,9 +198,11 @@ static bool round_of_writing(void)
 	}
 	for (zg_logring_t *r = first; r; r = r->next) {
 		drain(r);
-		tell_dropped(r);
+		if (!crashing) /* see thread_main */
+			tell_dropped(r);
 	}
-	tell_errors();
+	if (!crashing)
+		tell_errors();
 	for (zg_logring_t *r = first; r; r = r->next)
 		stuck |= r->file->blocked && !empty(r);
 	free_ended();
