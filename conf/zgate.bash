@@ -6,7 +6,8 @@ _zgate_sections() { # ZGATE: what -L takes, one a line
 	"$1" -L 2>/dev/null | sed -n \
 		-e 's/^\[location [^]]*\]  bridge = \(.*\)$/\1/p' \
 		-e 's/^\[location .*\], .*$/location/p' \
-		-e 's/^\[\([a-z0-9_]*\)\]$/\1/p'
+		-e 's/^\[\([a-z0-9_]*\)\]$/\1/p' \
+		-e 's/^ .*[^a-z]zgate -L \([a-z0-9_]*\)[^a-z].*$/\1/p'
 }
 
 _zgate_services() { # ZGATE: those that are sections of the file

@@ -1,9 +1,11 @@
 #include "engine/ini.h"
 #include <errno.h>
+#include <fcntl.h>
 #include <ini.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 /* What an indented line would go on with. */
 enum before {
@@ -326,12 +328,23 @@ static int parse(struct reader *r, zg_err_t *err)
 	return 0;
 }
 
+/* A FIFO that nobody writes holds up no reload: it is empty. */
+static FILE *open_file(const char *path)
+{
+	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+	FILE *f = fd >= 0 && fcntl(fd, F_SETFL, 0) == 0 ? fdopen(fd, "r") : NULL;
+
+	if (!f && fd >= 0)
+		close(fd);
+	return f;
+}
+
 int zg_ini_read(zg_ini_t *ini, const char *path, const char *label, zg_err_t *err)
 {
 	struct reader r = { .ini = ini, .file = label };
 	int rc;
 
-	r.f = fopen(path, "re");
+	r.f = open_file(path);
 	if (!r.f)
 		return zg_err(err, "cannot open: %s", strerror(errno));
 	rc = parse(&r, err);

@@ -166,3 +166,14 @@ void zg_log_write(zg_log_level_t level, const char *format, ...)
 		put(level, text);
 	errno = saved;
 }
+
+void zg_log_fatal(const char *sentence)
+{
+	char line[LINE_MAX_BYTES] = "zgate: ";
+	size_t n = strlen(line);
+
+	zg_error("%s", sentence);
+	n += escape(line + n, sizeof line - n - 1, sentence);
+	line[n++] = '\n';
+	zg_logfile_elsewhere(line, n);
+}

@@ -37,6 +37,10 @@ int zg_log_on(zg_log_level_t level);
 void zg_log_write(zg_log_level_t level, const char *format, ...)
 	__attribute__((format(printf, 2, 3)));
 
+/* What keeps zgate from starting: an error, and also on standard error if the log
+ * is elsewhere, where who has started it looks. */
+void zg_log_fatal(const char *sentence);
+
 /* For the log thread: tells how often lines were repeated whose time has come,
  * or all. Whether some are left. */
 typedef enum zg_log_which { ZG_LOG_DUE, ZG_LOG_ALL } zg_log_which_t;

@@ -3,18 +3,12 @@
 #include "base/clock.h"
 #include "base/str.h"
 #include "engine/crash.h"
+#include "engine/lines.h"
 #include "engine/log.h"
 #include <errno.h>
 #include <fcntl.h>
-#include <limits.h>
-#include <poll.h>
-#include <pthread.h>
 #include <semaphore.h>
-#include <stdatomic.h>
 #include <stdlib.h>
-#include <sys/socket.h>
-#include <sys/stat.h>
-#include <sys/uio.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -22,12 +16,11 @@
 #define ACCESS_BYTES (1u << 20)
 #define LINGER_MS  500  /* lines that are not urgent wait for others */
 #define RETRY_MS   100  /* after a file that took nothing */
+#define TELL_MS    10000 /* between two lines that tell what such a file lost */
 #define TICK_MS    1000 /* while repeated lines are being counted */
 #define END_MS     300  /* for a file that takes nothing, at the end */
 #define NOTHING    -1
 #define KEEP       -2
-
-enum manner { PLAIN, PIPE, SOCKET }; /* how to write without being held up */
 
 static struct logfile {
 	const char *const name;
@@ -37,33 +30,31 @@ static struct logfile {
 	int prepared;         /* until the commit; KEEP: what is there */
 	char *prepared_path;
 	/* the thread's, or the main thread's while there is none */
-	int fd;
-	enum manner manner;
+	zg_sink_t to;
 	zg_logring_t *half;   /* whose line has been written in part */
 	bool blocked;         /* took nothing last time */
+	bool told;            /* of the sink's error */
 } files[ZG_LOGFILES] = {
 	[ZG_LOGFILE_ERROR] = { .name = "error_log", .given = KEEP, .prepared = KEEP,
-	                       .fd = STDERR_FILENO, .manner = PIPE },
-	[ZG_LOGFILE_ACCESS] = { .name = "access_log", .given = KEEP, .prepared = KEEP, .fd = NOTHING },
+	                       .to = { STDERR_FILENO, ZG_SINK_PIPE, 0 } },
+	[ZG_LOGFILE_ACCESS] = { .name = "access_log", .given = KEEP, .prepared = KEEP,
+	                        .to = { NOTHING, ZG_SINK_FILE, 0 } },
 };
 
-/* Makers add under the ring's lock; the thread takes without one. */
 struct zg_logring {
 	zg_logring_t *next;
 	struct logfile *file;
-	pthread_mutex_t lock;
-	char *bytes;
-	size_t size;
-	_Atomic uint64_t head, tail; /* ever added, ever written */
-	_Atomic uint64_t dropped;
+	zg_lines_t lines;
 	uint64_t mark;               /* up to here lines are the old file's, while one is given */
-	uint64_t told;               /* of the dropped */
+	uint64_t told, told_at;      /* of the dropped; ms */
 	_Atomic bool ended;
 };
 
 static char error_bytes[ERROR_BYTES];
-static zg_logring_t error_ring = { .file = &files[ZG_LOGFILE_ERROR], .bytes = error_bytes, .size = ERROR_BYTES,
-	                           .lock = PTHREAD_MUTEX_INITIALIZER };
+static zg_logring_t error_ring = {
+	.file = &files[ZG_LOGFILE_ERROR],
+	.lines = { .bytes = error_bytes, .size = ERROR_BYTES, .lock = PTHREAD_MUTEX_INITIALIZER },
+};
 
 /* AWAKE: it will look; LINGERS: it looks soon; ASLEEP: any line wakes it. */
 enum { AWAKE, LINGERS, ASLEEP };
@@ -76,69 +67,11 @@ static atomic_bool running, stopping, crashing;
 
 const char *const zg_logfile_words[] = { "stderr", "stdout", NULL };
 
-/* ---- writing ---- */
+/* ---- the thread ---- */
 
-static enum manner manner_of(int fd)
+static bool empty(const zg_logring_t *r)
 {
-	struct stat st;
-
-	if (fd < 0 || fstat(fd, &st) != 0 || S_ISREG(st.st_mode))
-		return PLAIN;
-	return S_ISSOCK(st.st_mode) ? SOCKET : PIPE;
-}
-
-/* Writes some of it, without waiting: a descriptor that others share cannot be
- * made non-blocking. A pipe that polls as writable has room for PIPE_BUF bytes. */
-static ssize_t write_some(const struct logfile *f, struct iovec *v, int n)
-{
-	struct msghdr m = { .msg_iov = v, .msg_iovlen = (size_t)n };
-	struct pollfd p = { .fd = f->fd, .events = POLLOUT };
-
-	if (f->manner == SOCKET)
-		return sendmsg(f->fd, &m, MSG_DONTWAIT | MSG_NOSIGNAL);
-	if (f->manner == PIPE && (poll(&p, 1, 0) != 1 || !(p.revents & POLLOUT)))
-		return -1;
-	return writev(f->fd, v, n);
-}
-
-static char at(const zg_logring_t *r, uint64_t i)
-{
-	return r->bytes[i & (r->size - 1)];
-}
-
-/* How much to write at once: whole lines, if one fits. */
-static size_t portion(const zg_logring_t *r, uint64_t tail, size_t n)
-{
-	size_t whole = n < PIPE_BUF ? n : PIPE_BUF;
-
-	if (r->file->manner != PIPE || whole == n)
-		return n;
-	while (whole > 0 && at(r, tail + whole - 1) != '\n')
-		whole--;
-	return whole ? whole : PIPE_BUF;
-}
-
-/* Writes the ring's lines up to `until`; false when the file takes no more. */
-static bool write_lines(zg_logring_t *r, uint64_t until)
-{
-	struct logfile *f = r->file;
-	uint64_t tail = atomic_load(&r->tail);
-
-	while (tail < until) {
-		size_t n = portion(r, tail, until - tail), from = tail & (r->size - 1);
-		size_t first = n < r->size - from ? n : r->size - from;
-		struct iovec v[2] = { { r->bytes + from, first }, { r->bytes, n - first } };
-		ssize_t wrote = write_some(f, v, first < n ? 2 : 1);
-
-		if (wrote < 0 && errno == EINTR)
-			continue;
-		if (wrote <= 0)
-			return false;
-		tail += (uint64_t)wrote;
-		atomic_store(&r->tail, tail);
-		f->half = at(r, tail - 1) == '\n' ? NULL : r;
-	}
-	return true;
+	return zg_lines_empty(&r->lines);
 }
 
 static void drain(zg_logring_t *r)
@@ -147,19 +80,13 @@ static void drain(zg_logring_t *r)
 	uint64_t until;
 
 	/* a file that is still to come is waited for */
-	if (f->fd == NOTHING || f->blocked || (f->half && f->half != r))
+	if (f->to.fd == NOTHING || f->blocked || (f->half && f->half != r))
 		return;
 	pthread_mutex_lock(&lock);
-	until = f->given == KEEP ? atomic_load(&r->head) : r->mark;
+	until = f->given == KEEP ? atomic_load(&r->lines.head) : r->mark;
 	pthread_mutex_unlock(&lock);
-	f->blocked = !write_lines(r, until);
-}
-
-/* ---- the thread ---- */
-
-static bool empty(const zg_logring_t *r)
-{
-	return atomic_load(&r->head) == atomic_load(&r->tail);
+	f->blocked = !zg_lines_write(&r->lines, &f->to, until);
+	f->half = zg_lines_torn(&r->lines) ? r : NULL;
 }
 
 static bool is_given(const struct logfile *f)
@@ -195,15 +122,14 @@ static void change_files(zg_logring_t *first)
 		for (zg_logring_t *r = first; r && fd == NOTHING; r = r->next)
 			if (r->file == f && !empty(r)) {
 				zg_warn("access_log is closed; %llu bytes could not be written to it",
-				        (unsigned long long)(r->head - r->tail));
-				atomic_store(&r->tail, r->head);
+				        (unsigned long long)(r->lines.head - r->lines.tail));
+				atomic_store(&r->lines.tail, r->lines.head);
 			}
-		if (f->fd > STDERR_FILENO)
-			close(f->fd);
-		f->fd = fd;
-		f->manner = manner_of(fd);
+		if (f->to.fd > STDERR_FILENO)
+			close(f->to.fd);
+		f->to = zg_sink(fd);
 		f->half = NULL;
-		f->blocked = false;
+		f->blocked = f->told = false;
 	}
 }
 
@@ -219,18 +145,37 @@ static void free_ended(void)
 			continue;
 		}
 		*link = r->next;
-		free(r->bytes);
+		free(r->lines.bytes);
 		free(r);
 	}
 	pthread_mutex_unlock(&lock);
 }
 
+/* A full disk, say, from its first line on; the error log's own has nowhere to be told. */
+static void tell_errors(void)
+{
+	for (size_t i = 0; i < ZG_LOGFILES; i++) {
+		struct logfile *f = &files[i];
+		bool is = f->blocked && f->to.error;
+
+		if (is && !f->told && f != error_ring.file)
+			zg_error("%s cannot be written: %s; lines wait for it, and are dropped when there are "
+			         "too many", f->name, strerror(f->to.error));
+		else if (!is && f->told)
+			zg_info("%s is written again", f->name);
+		f->told = is && f != error_ring.file;
+	}
+}
+
 static void tell_dropped(zg_logring_t *r)
 {
-	uint64_t dropped = atomic_load(&r->dropped);
+	uint64_t dropped = atomic_load(&r->lines.dropped), now = zg_clock_ms();
 
-	if (dropped == r->told || r->file->blocked)
+	if (dropped == r->told)
 		return;
+	if (r->file->blocked && (r == &error_ring || now < r->told_at + TELL_MS))
+		return;
+	r->told_at = now;
 	zg_warn("%llu lines of %s were dropped, as it could not be written fast enough",
 	        (unsigned long long)(dropped - r->told), r->file->name);
 	r->told = dropped;
@@ -253,8 +198,11 @@ static bool round_of_writing(void)
 	}
 	for (zg_logring_t *r = first; r; r = r->next) {
 		drain(r);
-		tell_dropped(r);
+		if (!crashing) /* see thread_main */
+			tell_dropped(r);
 	}
+	if (!crashing)
+		tell_errors();
 	for (zg_logring_t *r = first; r; r = r->next)
 		stuck |= r->file->blocked && !empty(r);
 	free_ended();
@@ -267,7 +215,7 @@ static bool anything(void)
 
 	pthread_mutex_lock(&lock);
 	for (zg_logring_t *r = rings; r; r = r->next)
-		any |= !empty(r) && r->file->fd != NOTHING;
+		any |= !empty(r) && r->file->to.fd != NOTHING;
 	for (size_t i = 0; i < ZG_LOGFILES; i++)
 		any |= files[i].given != KEEP;
 	pthread_mutex_unlock(&lock);
@@ -352,12 +300,12 @@ zg_logring_t *zg_logring_new(zg_logfile_id_t id)
 {
 	zg_logring_t *r = calloc(1, sizeof *r);
 
-	if (!r || !(r->bytes = malloc(r->size = ACCESS_BYTES))) {
+	if (!r || !(r->lines.bytes = malloc(r->lines.size = ACCESS_BYTES))) {
 		free(r);
 		return NULL;
 	}
 	r->file = &files[id];
-	pthread_mutex_init(&r->lock, NULL);
+	pthread_mutex_init(&r->lines.lock, NULL);
 	pthread_mutex_lock(&lock);
 	r->next = rings;
 	rings = r;
@@ -375,59 +323,33 @@ void zg_logring_end(zg_logring_t **r)
 		free_ended();
 }
 
-/* How full the ring is then, in bytes; 0: there was no room. */
-static size_t add(zg_logring_t *r, const char *line, size_t n)
-{
-	uint64_t head, used;
-	size_t from, first;
-
-	pthread_mutex_lock(&r->lock);
-	head = r->head;
-	used = head - atomic_load(&r->tail);
-	if (n > r->size - used) {
-		r->dropped++;
-		pthread_mutex_unlock(&r->lock);
-		return 0;
-	}
-	from = head & (r->size - 1);
-	first = n < r->size - from ? n : r->size - from;
-	memcpy(r->bytes + from, line, first);
-	memcpy(r->bytes, line + first, n - first);
-	atomic_store(&r->head, head + n);
-	pthread_mutex_unlock(&r->lock);
-	return used + n;
-}
-
 int zg_logring_add(zg_logring_t *r, const char *line, size_t n)
 {
-	size_t used = add(r, line, n);
+	size_t used = zg_lines_add(&r->lines, line, n);
 
-	if (used > r->size / 2 || atomic_load(&state) == ASLEEP)
+	if (used > r->lines.size / 2 || atomic_load(&state) == ASLEEP)
 		zg_logfile_wake();
 	return used ? 0 : -1;
-}
-
-/* Standard error may be a pipe that nobody reads: not even then for ever. */
-static void write_now(struct logfile *f, const char *line, size_t n)
-{
-	struct pollfd p = { .fd = f->fd, .events = POLLOUT };
-	struct iovec v = { (void *)(uintptr_t)line, n };
-
-	if (f->manner != PLAIN)
-		poll(&p, 1, END_MS);
-	if (write_some(f, &v, 1) < 0) {
-		/* a log that cannot be written has nowhere to say so */
-	}
 }
 
 void zg_logfile_error(const char *line, size_t n)
 {
 	if (!running) {
-		write_now(error_ring.file, line, n);
+		/* standard error may be a pipe that nobody reads: not even then for ever */
+		zg_sink_write(&error_ring.file->to, line, n, END_MS);
 		return;
 	}
-	add(&error_ring, line, n);
+	zg_lines_add(&error_ring.lines, line, n);
 	zg_logfile_wake();
+}
+
+void zg_logfile_elsewhere(const char *line, size_t n)
+{
+	zg_sink_t to = zg_sink(STDERR_FILENO);
+	const char *path = files[ZG_LOGFILE_ERROR].path;
+
+	if (path && strcmp(path, zg_logfile_words[0]) != 0)
+		zg_sink_write(&to, line, n, END_MS);
 }
 
 /* ---- opening ---- */
@@ -493,7 +415,7 @@ static void give(struct logfile *f, int fd)
 	f->given = fd;
 	for (zg_logring_t *r = rings; r; r = r->next)
 		if (r->file == f)
-			r->mark = atomic_load(&r->head);
+			r->mark = atomic_load(&r->lines.head);
 	pthread_mutex_unlock(&lock);
 	if (running)
 		zg_logfile_wake();
@@ -523,7 +445,7 @@ void zg_logfile_abort(void)
 		forget(&files[i]);
 }
 
-int zg_logfile_reopen(zg_err_t *err)
+int zg_logfile_reopen(void)
 {
 	int rc = 0;
 
@@ -534,11 +456,13 @@ int zg_logfile_reopen(zg_err_t *err)
 		if (!f->path || !strcmp(f->path, zg_logfile_words[0]) ||
 		    !strcmp(f->path, zg_logfile_words[1]))
 			continue;
-		if ((fd = open_path(f->path)) < 0)
-			rc = zg_err(err, "%s: cannot open %s again: %s; the file opened before is written on",
-			            f->name, f->path, strerror(errno));
-		else
+		if ((fd = open_path(f->path)) >= 0) {
 			give(f, fd);
+			continue;
+		}
+		zg_error("%s: cannot open %s again: %s; the file opened before is written on", f->name,
+		         f->path, strerror(errno));
+		rc = -1;
 	}
 	return rc;
 }
@@ -555,7 +479,7 @@ bool zg_logfile_hurry(void)
 	atomic_store(&state, AWAKE);
 	sem_post(&wake);
 	for (zg_logring_t *r = rings; r; r = r->next)
-		left |= r->file->fd != NOTHING && !empty(r);
+		left |= r->file->to.fd != NOTHING && !empty(r);
 	return left;
 }
 
@@ -568,7 +492,7 @@ int zg_logfile_start(zg_err_t *err)
 
 	sem_init(&wake, 0, 0);
 	for (size_t i = 0; i < ZG_LOGFILES; i++)
-		files[i].manner = manner_of(files[i].fd);
+		files[i].to = zg_sink(files[i].to.fd);
 	stopping = false;
 	running = true;
 	sigfillset(&all);

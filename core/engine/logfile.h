@@ -34,8 +34,8 @@ int zg_logfile_prepare(zg_logfile_id_t id, const char *path, zg_err_t *err);
 void zg_logfile_commit(void);
 void zg_logfile_abort(void);
 /* Opens every file again, under its path: after a rotation. -1: one of them
- * cannot be opened; it is written to as before. */
-int zg_logfile_reopen(zg_err_t *err);
+ * cannot be opened, which has been logged; it is written to as before. */
+int zg_logfile_reopen(void);
 
 /* Starts the thread; never before a fork. */
 int zg_logfile_start(zg_err_t *err);
@@ -58,6 +58,8 @@ void zg_logring_end(zg_logring_t **r);
 int zg_logring_add(zg_logring_t *r, const char *line, size_t n);
 /* A line of the error log: urgent, and also before the thread runs. */
 void zg_logfile_error(const char *line, size_t n);
+/* A line for standard error, unless the error log is that. Main thread. */
+void zg_logfile_elsewhere(const char *line, size_t n);
 /* Has the thread look at what is due (zg_log_tick). */
 void zg_logfile_wake(void);
 

@@ -1,7 +1,8 @@
-/* http_request: the HTTP front's own view of a request; private to http.c,
- * which runs libmicrohttpd and keeps the deadlines, receive.c, which judges
- * and receives requests, request.c, which answers them, forward.c, which brings
- * them to another worker, and access.c, which logs them. */
+/* http_request: the HTTP front's own view of a request, from its request line
+ * until nobody has it any more; private to http_request.c, to http.c, which runs
+ * libmicrohttpd and keeps the deadlines, receive.c, which judges and receives
+ * requests, request.c, which answers them, forward.c, which brings them to
+ * another worker, and access.c, which logs them. */
 #ifndef ZG_FRONT_HTTP_REQUEST_H
 #define ZG_FRONT_HTTP_REQUEST_H
 
@@ -105,6 +106,13 @@ void zg_http_fill_id(zg_http_request_t *r, zg_str_t given);
 /* Answers past libmicrohttpd, which cannot answer in the middle of a body, and
  * has the connection cut off soon. The request counts as refused. */
 void zg_http_doom(struct zg_http *h, zg_conn_t *c, const zg_refusal_t *no);
+/* For libmicrohttpd: it has the request line, and a request begins; it is done with
+ * the request. */
+void *zg_http_begin(void *http, const char *uri, struct MHD_Connection *mhd);
+void zg_http_completed(void *http, struct MHD_Connection *mhd, void **request,
+                       enum MHD_RequestTerminationCode code);
+/* Takes a request that waits from its module: its client has left. */
+void zg_http_cancel(zg_http_request_t *r);
 /* The request's one outcome, with the answer's status and length. Later calls
  * change nothing. */
 void zg_http_settle(zg_http_request_t *r, zg_outcome_t outcome, unsigned status, uint64_t bytes);

@@ -16,7 +16,7 @@
 #define OUT_MAX  (64u << 10)
 #define OUT_REST 16       /* for the outcome */
 
-typedef enum state { ASKING, WAITING, SERVED, DONE } state_t;
+typedef enum state { ASKING, WAITING, SERVED, PUT_OFF, DONE } state_t;
 
 typedef struct asker {
 	zg_control_t *c;
@@ -46,6 +46,8 @@ static const struct {
 } commands[] = {
 	{ "stop", SIGTERM }, { "quit", SIGQUIT }, { "reload", SIGHUP }, { "reopen", SIGUSR1 },
 };
+
+const char zg_control_later[] = "later";
 
 int zg_control_signal(const char *command)
 {
@@ -170,6 +172,13 @@ static void finish(asker_t *a, const char *outcome)
 	flush(a);
 }
 
+static void answer(asker_t *a, const char *why)
+{
+	if (why)
+		say(a, "error", why);
+	finish(a, why ? "failed" : "ok");
+}
+
 /* It waits before it has asked: the reload may begin and end in the call, and the
  * asker with it. */
 static void ask_reload(asker_t *a)
@@ -201,9 +210,10 @@ static void obey(asker_t *a)
 		return;
 	}
 	why = a->c->command(a->c->ctx, number);
-	if (why)
-		say(a, "error", why);
-	finish(a, why ? "failed" : "ok");
+	if (why == zg_control_later)
+		a->state = PUT_OFF;
+	else
+		answer(a, why);
 }
 
 static void on_asker(void *ctx, unsigned events)
@@ -315,4 +325,11 @@ void zg_control_finish(zg_control_t *c, const char *outcome)
 	for (size_t i = 0; c && i < ASKERS; i++)
 		if (c->asker[i] && c->asker[i]->state == SERVED)
 			finish(c->asker[i], outcome);
+}
+
+void zg_control_answer(zg_control_t *c, const char *why)
+{
+	for (size_t i = 0; c && i < ASKERS; i++)
+		if (c->asker[i] && c->asker[i]->state == PUT_OFF)
+			answer(c->asker[i], why);
 }

@@ -20,8 +20,10 @@ void zg_control_remove(const char *pid);
 int zg_control_connect(const char *pid);
 
 /* Answers at the socket, which stays the caller's. command is called with the
- * signal that means the same, and returns why it is refused, or NULL. NULL is
- * returned, and fine below, for fd -1. */
+ * signal that means the same, and returns why it is refused, NULL, or
+ * zg_control_later if zg_control_answer will tell. NULL is returned, and fine
+ * below, for fd -1. */
+extern const char zg_control_later[];
 zg_control_t *zg_control_new(zg_loop_t *loop, int fd, const char *(*command)(void *ctx, int signal),
                              void *ctx);
 void zg_control_free(zg_control_t **c);
@@ -31,5 +33,7 @@ void zg_control_free(zg_control_t **c);
 void zg_control_begin(zg_control_t *c);
 void zg_control_tell(zg_control_t *c, const char *kind, const char *sentence);
 void zg_control_finish(zg_control_t *c, const char *outcome);
+/* All who were put off; why NULL: it was done. */
+void zg_control_answer(zg_control_t *c, const char *why);
 
 #endif

@@ -4,6 +4,7 @@
  * and counter, from the same rows that the gateway reads. It is not part of it. */
 #include "base/buf.h"
 #include "config.h"
+#include "engine/format.h"
 #include "engine/worker.h"
 #include <ctype.h>
 #include <stdio.h>
@@ -128,6 +129,18 @@ static void put_counters(zg_buf_t *out, const zg_counter_t *rows)
 	end_list(out);
 }
 
+static void put_variables(zg_buf_t *out)
+{
+	begin_list(out);
+	for (const zg_format_var_t *v = zg_format_vars; v->name; v++) {
+		zg_buf_printf(out, ".It Va");
+		put_argument(out, zg_str(v->name));
+		zg_buf_printf(out, "\n");
+		put_doc(out, v->doc);
+	}
+	end_list(out);
+}
+
 static const char anew[] = "A reload that changes it starts the section anew.";
 
 static void put_gateway(zg_buf_t *out)
@@ -198,6 +211,7 @@ static const struct {
 	{ "location_counters", put_location_counters },
 	{ "worker_counters", put_worker_counters },
 	{ "modules", put_modules },
+	{ "variables", put_variables },
 };
 
 /* ---- the file ---- */

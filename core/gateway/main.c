@@ -10,6 +10,7 @@
 #include "gateway/tell.h"
 #include "gateway/try.h"
 #include "zmq/context.h"
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -121,13 +122,13 @@ static int run(const zg_options_t *o, zg_conf_t *conf)
 	zg_log_commit();
 	if (zg_listen_open(&given.listeners, conf, &err) != 0 ||
 	    open_first(&given, &pid, &conf->gateway, &err) != 0) {
-		zg_error("%s", err.text);
+		zg_log_fatal(err.text);
 	} else if (conf->gateway.master) {
 		rc = zg_master(o, take(&conf), &given, &pid);
 	} else {
 		zg_privileges_give_logs(&conf->gateway);
 		if (zg_privileges_drop(&conf->gateway, &err) != 0)
-			zg_error("%s", err.text);
+			zg_log_fatal(err.text);
 		else
 			rc = zg_run(o, take(&conf), &given);
 	}
@@ -169,10 +170,26 @@ static int act(const zg_options_t *o)
 	return rc;
 }
 
+/* A standard descriptor that is closed would be the next socket's, and what is
+ * written to the log with it. Read-only: that nothing is written there is said. */
+static int fill_standard(void)
+{
+	int fd;
+
+	do
+		fd = open("/dev/null", O_RDONLY);
+	while (fd >= 0 && fd <= STDERR_FILENO);
+	return fd < 0 ? -1 : close(fd);
+}
+
 int main(int argc, char **argv)
 {
 	zg_options_t o;
-	int rc = zg_options_parse(&o, argc, argv) == 0 ? act(&o) : 2;
+	int rc;
+
+	if (fill_standard() != 0)
+		return 1;
+	rc = zg_options_parse(&o, argc, argv) == 0 ? act(&o) : 2;
 
 	free(o.set);
 	return rc;

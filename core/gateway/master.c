@@ -117,7 +117,7 @@ static int be_child(struct master *m, pid_t parent)
 		choose_conf(m, &conf);
 	if (follow(parent) && (m->born == 1 || renew(m, conf) == 0)) {
 		if ((rc = zg_privileges_drop(&conf->gateway, &err)) != 0)
-			zg_error("%s", err.text);
+			zg_log_fatal(err.text);
 		else if (!follow(parent))
 			rc = -1;
 	}
@@ -234,10 +234,7 @@ static void at_work(struct master *m, int text)
 
 static void reopen(struct master *m)
 {
-	zg_err_t err;
-
-	if (zg_logfile_reopen(&err) != 0)
-		zg_error("%s", err.text);
+	zg_logfile_reopen();
 	zg_privileges_give_logs(&m->good->gateway);
 	if (m->child)
 		kill(m->child, SIGUSR1);

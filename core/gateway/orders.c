@@ -25,7 +25,11 @@ static const char *give(zg_orders_t *o, int number, const char *who)
 
 static void on_signal(void *ctx, int number)
 {
-	give(ctx, number, NULL);
+	zg_orders_t *o = ctx;
+	const char *why = give(o, number, NULL);
+
+	if (number == SIGUSR1)
+		zg_control_answer(o->control, why);
 }
 
 static const char *on_command(void *ctx, int number)
@@ -34,9 +38,9 @@ static const char *on_command(void *ctx, int number)
 
 	if (number != SIGUSR1 || o->master < 0)
 		return give(o, number, "zgate -s");
-	/* the master may open what this process may not, and passes it on then */
+	/* the master may open what this process may not; the signal comes from it then */
 	zg_channel_reopen(o->master);
-	return NULL;
+	return zg_control_later;
 }
 
 int zg_orders_watch(zg_orders_t *o, zg_loop_t *loop, const zg_given_t *given,

@@ -265,7 +265,10 @@ static void withdrawn(void *ctx, const char *why)
 
 static void abort_cycle(struct gateway *g, const char *why)
 {
-	tell_error(g, why);
+	if (g->cycle)
+		tell_error(g, why);
+	else
+		zg_log_fatal(why);
 	zg_crew_step(g->crew, zg_hand_abort, withdrawn);
 }
 
@@ -300,7 +303,7 @@ static void opened(void *ctx, const char *why)
 	struct gateway *g = ctx;
 
 	if (why)
-		aborted(g, (zg_error("%s", why), why));
+		aborted(g, (zg_log_fatal(why), why));
 	else
 		prepare(g);
 }
@@ -364,13 +367,10 @@ static void next(struct gateway *g)
 
 static const char *reopen_logs(void)
 {
-	zg_err_t err;
-
-	if (zg_logfile_reopen(&err) == 0) {
+	if (zg_logfile_reopen() == 0) {
 		zg_info("logs are open again");
 		return NULL;
 	}
-	zg_error("%s", err.text);
 	return "a log cannot be opened again; error_log says which";
 }
 
@@ -455,7 +455,7 @@ int zg_run(const zg_options_t *o, zg_conf_t *conf, const zg_given_t *given)
 		zg_warn("%s: lines are written by those who have them", err.text);
 	if (start(&g, conf, &err) != 0) {
 		g.failed = true;
-		zg_error("%s", err.text);
+		zg_log_fatal(err.text);
 		if (g.crew)
 			stopped(&g, NULL);
 	} else {

@@ -1,7 +1,9 @@
 """The command line, configuration errors, starting and stopping."""
+import os
 import re
 import signal
 import socket
+import subprocess
 import time
 
 import pytest
@@ -336,6 +338,46 @@ def test_error_log_file_and_levels(gateway, tmp_path):
     path.write_text(complete("[gateway]\nerror_log = nowhere/error.log\n"))
     r = zgate("-p", str(tmp_path), "-c", str(path))
     assert r.returncode == 1 and f"{tmp_path}/nowhere/error.log" in r.stderr
+
+
+@pytest.mark.parametrize("master", ["no", "yes"])
+def test_why_it_does_not_start_is_said_where_one_looks(tmp_path, config, master):
+    """On standard error, also when the log is a file."""
+    log = tmp_path / "error.log"
+    with socket.socket() as s:
+        s.bind(("127.0.0.1", 0))
+        s.listen()
+        taken = f"127.0.0.1:{s.getsockname()[1]}"
+        for text in (f"listen = {taken}\n", f"pid = {tmp_path}\n",
+                     f"\n[location /r]\nbridge = reqrep\nreq = bind tcp://{taken}\n"):
+            r = zgate("-c", config(complete(f"[gateway]\nmaster = {master}\nerror_log = {log}\n{text}")))
+            assert r.returncode == 1 and len(r.stderr.splitlines()) == 1, r.stderr
+            assert r.stderr.startswith("zgate: ") and (taken in r.stderr or "pid: " in r.stderr)
+            assert r.stderr[len("zgate: "):] in log.read_text()
+
+
+def test_standard_descriptors_that_are_closed(config, tmp_path):
+    """No socket gets their numbers, and with it what is written to them; that
+    nobody can read it is said."""
+    log, path = tmp_path / "error.log", tmp_path / "z.sock"
+    file = config(complete(f"[gateway]\nlisten = unix:{path}\nerror_log = {log}\naccess_log = stdout\n"))
+    with subprocess.Popen(["/bin/sh", "-c", 'exec "$0" "$@" <&- >&- 2>&-', BINARY, "-c", file]) as p:
+        try:
+            poll(lambda: log.exists() and "ready: listening" in log.read_text(), 10 * FACTOR)
+            for fd in range(3):
+                assert os.readlink(f"/proc/{p.pid}/fd/{fd}") == "/dev/null"
+            with Conn(str(path)) as c:
+                assert c.send("GET /status HTTP/1.1\r\nHost: x\r\n\r\n").response().status == 200
+            poll(lambda: "access_log cannot be written: Bad file descriptor" in log.read_text())
+        finally:
+            p.terminate()
+        assert p.wait(20) == 0
+
+
+def test_a_fifo_nobody_writes_is_an_empty_file(config, tmp_path):
+    os.mkfifo(tmp_path / "x.fifo")
+    r = zgate("-t", "-c", config(complete(f"[gateway]\ninclude = {tmp_path}/*.fifo\n")), timeout=10 * FACTOR)
+    assert (r.returncode, r.stderr) == (0, "")
 
 
 BUSY = """

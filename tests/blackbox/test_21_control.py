@@ -74,6 +74,20 @@ def test_reopen(gw):
     assert (r.returncode, r.stdout, r.stderr) == (0, "", "")
 
 
+@pytest.mark.parametrize("master", ["no", "yes"])
+def test_reopen_tells_that_it_could_not(gateway, tmp_path, master):
+    """A master passes the order on; the answer is still the gateway's own."""
+    (tmp_path / "logs").mkdir()
+    gw = gateway(TEXT.format(tmp_path) + f"access_log = {tmp_path}/logs/a.log\nmaster = {master}\n")
+    assert s(gw, "reopen").returncode == 0
+    os.rename(tmp_path / "logs", tmp_path / "old")
+    r = s(gw, "reopen")
+    assert r.returncode == 1 and "a log cannot be opened again" in r.stderr
+    gw.wait_log("access_log: cannot open .*/logs/a.log again: No such file")
+    os.rename(tmp_path / "old", tmp_path / "logs")
+    assert s(gw, "reopen").returncode == 0
+
+
 def test_stop_and_quit_wait_until_it_has_ended(gateway, tmp_path):
     for master in "no", "yes":
         for word in "stop", "quit":

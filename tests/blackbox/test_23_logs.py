@@ -323,12 +323,29 @@ def test_log_that_takes_nothing_holds_up_nobody(gateway, log):
                 else:
                     gw.http("GET", "/")
                 assert len(got) < 4 << 20
-    gw.wait_log(r"\d+ lines of access_log were dropped")
-    dropped = sum(int(re.search(r"(\d+) lines of access_log", x).group(1)) for x in gw.log
-                  if "lines of access_log" in x)
     lines = got.split(b"\n")
     assert all(x in (b"404 " + b"a" * 2000, b"200 -") for x in lines[:-1])
-    assert sum(x.startswith(b"404") for x in lines) + dropped == 800
+    # told when it begins, and when it is over
+    missing = 800 - sum(x.startswith(b"404") for x in lines)
+    poll(lambda: missing == sum(int(n) for n in re.findall(r"(\d+) lines of access_log were dropped",
+                                                           "\n".join(gw.log))))
+
+
+def test_a_full_disk_is_told(gateway, log):
+    gw = gateway("[gateway]\naccess_log = /dev/full\naccess_format = $status $user_agent\n" + STATIC)
+    request = b"GET /x HTTP/1.1\r\nHost: x\r\nUser-Agent: " + b"a" * 2000 + b"\r\n\r\n"
+    with gw.connect() as c:
+        assert c.send(request).response().status == 404
+        gw.wait_log("error .*access_log cannot be written: No space left on device")
+        for _ in range(600):  # more than the ring holds
+            assert c.send(request).response().status == 404
+    gw.wait_log(r"\d+ lines of access_log were dropped")
+    assert sum("No space left" in line for line in gw.log) == 1, "once"
+    gw.wait_status(lambda s: s["worker"]["access_lines_dropped"] > 0)
+    rewrite(gw, ("/dev/full", log))
+    gw.wait_log("reloaded")
+    gw.http("GET", "/")
+    poll(lambda: lines_of(log)[-1:] == ["200 -"])
 
 
 def test_stuck_standard_error(tmp_path):

@@ -291,6 +291,16 @@ def test_every_row_stands_in_the_manual(installed):
 
 
 @needs_mandoc
+def test_every_variable_of_the_access_log_stands_in_the_manual(installed):
+    text = rendered(pages(installed)[1])
+    variables = re.findall(r"(?m)^  \$(\w+)\n      (.*)$", zgate("-L", "access_format").stdout)
+    assert len(variables) > 20
+    for name, doc in variables:
+        assert any(line == name and " ".join(doc.split()) in text[i + 1] or
+                   line.startswith(f"{name} ") and doc in line for i, line in enumerate(text)), name
+
+
+@needs_mandoc
 def test_what_status_counts_stands_in_the_manual(gateway, installed):
     """Also what the process counts."""
     text = rendered(pages(installed)[1])
@@ -333,6 +343,7 @@ def test_completion(installed):
     assert complete(installed, "-s", "rel") == ["reload"]
     assert {"gateway", "location", "reqrep", "pubsub", "static", "demo"} <= set(complete(installed, "-L", ""))
     assert complete(installed, "-L", "req") == ["reqrep"]
+    assert complete(installed, "-L", "acc") == ["access_format"]
     assert complete(installed, "-c", "conf/gate") == ["conf/gateway.ini"]
     assert complete(installed, "-p", "ht") == ["html"]
     assert complete(installed, "-g", "gateway.lis") == ["gateway.listen="]
