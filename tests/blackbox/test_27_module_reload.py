@@ -81,7 +81,9 @@ def test_limits_of_reqrep_change_at_work(gateway, zmq_context, pool, workers):
     first = post(pool, gw, b"1")
     one = zrecv(s)
     second = post(pool, gw, b"2")
-    poll(lambda: post(pool, gw, b"3").result().status == 503 if not second.done() else False)
+    gw.wait_status(lambda status: sum(gw.location("/echo", status)["counters"][name]
+                                      for name in ("waiting", "outstanding")) == 2)
+    assert post(pool, gw, b"3").result().status == 503
     reload(gw, ("queue = 2", "queue = 3"))
     third = post(pool, gw, b"3")
     s.send_multipart(one)
