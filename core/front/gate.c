@@ -148,7 +148,7 @@ static void give_websocket(zg_conn_t *c, zg_head_t *head)
 			no.value = "13";
 		}
 	} else {
-		switch (zg_wsfront_adopt(g->w->ws, c, head, g->peek, &in, &no)) {
+		switch (zg_wsfront_adopt(g->w, c, head, g->peek, &in, &no)) {
 		case ZG_WS_ADOPTED:
 			/* the descriptor is the WebSocket front's now; it counts on as open */
 			zg_timeq_disarm(&c->deadline);

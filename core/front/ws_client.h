@@ -5,9 +5,11 @@
 #define ZG_FRONT_WS_CLIENT_H
 
 #include "base/buf.h"
+#include "base/head.h"
 #include "base/ring.h"
 #include "base/timeq.h"
 #include "engine/worker.h"
+#include "front/conn.h"
 #include "front/ws.h"
 #include <libwebsockets.h>
 
@@ -95,6 +97,12 @@ bool zg_ws_client_writable(zg_ws_client_t *c);
 void zg_ws_client_closed(zg_ws_client_t *c);
 /* Has the connection closed without a closing handshake. */
 void zg_ws_client_kill(zg_ws_client_t *c);
+/* wsfront.c: what carries WebSockets; and has libwebsockets perform the handshake,
+ * with the descriptor of conn, whose head bytes has room for; frees c if the client
+ * has gone. */
+extern const zg_carrier_t zg_wsfront_carrier;
+void zg_wsfront_perform(zg_ws_client_t *c, zg_conn_t *conn, const zg_head_t *head,
+                        char *bytes, const zg_request_t *req);
 /* (Re)arm the client's next ping, the deadline of its closing handshake
  * (wsfront.c, which has the timer). */
 void zg_wsfront_arm_ping(zg_ws_client_t *c);

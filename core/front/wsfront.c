@@ -1,14 +1,10 @@
 #include "front/wsfront.h"
 
-#include "base/net.h"
 #include "base/utf8.h"
 #include "engine/log.h"
 #include "front/access.h"
-#include "front/answer.h"
-#include "front/deflate.h"
 #include "front/gate.h"
 #include "front/linger.h"
-#include "front/route.h"
 #include "front/ws_client.h"
 #include <fcntl.h>
 #include <pthread.h>
@@ -20,7 +16,6 @@
 #define TX_CHUNK     (4 << 20) /* it would cut one write into pieces of RX_CHUNK */
 #define HANDSHAKE    512
 #define CLOSE_MS     5000      /* for a client to take what is queued and the close */
-#define OFFERS_MAX   16
 #define LEAVE_MS     10
 #define LIMIT_MS     20
 
@@ -101,7 +96,7 @@ static void carry_detach(zg_ws_client_t *c)
 	lws_set_opaque_user_data(c->wsi, NULL);
 }
 
-static const zg_carrier_t websocket = {
+const zg_carrier_t zg_wsfront_carrier = {
 	.blocked = carry_blocked, .write = carry_send, .want_writable = carry_want_writable,
 	.read = carry_read, .ping = carry_ping, .kill = carry_kill, .detach = carry_detach,
 };
@@ -319,69 +314,11 @@ static void on_timer(void *ctx)
 
 /* ---- the handshake ---- */
 
-struct handshake {
-	zg_request_t req;
-	zg_str_t lines; /* the head's field lines */
-	zg_str_t offer[OFFERS_MAX];
-	unsigned offers;
-	bool deflates;
-};
-
-/* The gate's parser has accepted the lines: every one is "name: value" CR LF. */
-static void each_line(const zg_request_t *req,
-                      void (*fn)(void *ctx, zg_str_t name, zg_str_t value), void *ctx)
-{
-	zg_str_t rest = ZG_CONTAINER(req, const struct handshake, req)->lines, line, name;
-
-	while (zg_str_cut(&rest, '\n', &line))
-		if (line.n > 1 && zg_str_cut(&line, ':', &name))
-			fn(ctx, name, zg_str_trim(zg_str_n(line.p, line.n ? line.n - 1 : 0)));
-}
-
-static void collect_offers(void *ctx, zg_str_t name, zg_str_t value)
-{
-	struct handshake *h = ctx;
-	zg_str_t piece;
-
-	if (zg_str_ieq(name, ZG_STR("Sec-WebSocket-Extensions")))
-		h->deflates |= zg_deflate_offered(value);
-	if (!zg_str_ieq(name, ZG_STR("Sec-WebSocket-Protocol")))
-		return;
-	while (h->offers < OFFERS_MAX && zg_str_cut(&value, ',', &piece))
-		/* a token has no blank (RFC 6455, 4.1); names of the front's own have */
-		if ((piece = zg_str_trim(piece)).n && !memchr(piece.p, ' ', piece.n))
-			h->offer[h->offers++] = piece;
-}
-
-/* Asks the module: for the first subprotocol offered that it takes. */
-static int negotiate(struct handshake *h, zg_refusal_t *no)
-{
-	zg_instance_t *in = h->req.to;
-	zg_refusal_t last;
-
-	if (!in->module->handshake)
-		return zg_refuse(no, 400, "%s does not speak WebSocket", in->name);
-	if (h->offers == 0)
-		return in->module->handshake(in, &h->req, no);
-	for (unsigned i = 0; i < h->offers; i++) {
-		h->req.protocol = h->offer[i];
-		last = (zg_refusal_t){ 0 };
-		if (h->offer[i].n < sizeof ((zg_ws_t *)0)->protocol &&
-		    in->module->handshake(in, &h->req, &last) == 0)
-			return 0;
-		/* a reason other than the subprotocol is worth more */
-		if (i == 0 || (no->status == 400 && last.status != 400))
-			*no = last;
-	}
-	if (no->status == 0)
-		zg_refuse(no, 400, "no offered subprotocol is known");
-	return -1;
-}
-
 /* Has libwebsockets perform the handshake, from a head of our own making. */
-static void perform(zg_wsfront_t *f, zg_conn_t *conn, const zg_head_t *head, char *bytes,
-                    zg_ws_client_t *c, const zg_request_t *req)
+void zg_wsfront_perform(zg_ws_client_t *c, zg_conn_t *conn, const zg_head_t *head, char *bytes,
+                        const zg_request_t *req)
 {
+	zg_wsfront_t *f = c->front;
 	char own[HANDSHAKE];
 	int n = snprintf(own, sizeof own,
 	                 "GET / HTTP/1.1\r\nHost: zgate\r\nUpgrade: websocket\r\n"
@@ -411,57 +348,6 @@ static void perform(zg_wsfront_t *f, zg_conn_t *conn, const zg_head_t *head, cha
 		return;
 	}
 	zg_ws_client_opened(c, req);
-}
-
-zg_ws_adoption_t zg_wsfront_adopt(zg_wsfront_t *f, zg_conn_t *conn, const zg_head_t *head, const char *bytes,
-                     zg_instance_t **in, zg_refusal_t *no)
-{
-	struct handshake h = { .req = { .each_header = each_line } };
-	const char *line = memchr(bytes, '\n', head->size);
-	char remote[64], id[65];
-	char *copy = malloc(head->size + 1), *store = malloc(head->target.n + 2);
-	zg_ws_client_t *c = NULL;
-	zg_ws_adoption_t result = ZG_WS_REFUSED;
-	int rc;
-
-	if (!copy || !store) {
-		zg_refuse(no, 503, "out of memory");
-		goto out;
-	}
-	h.lines = zg_str_n(line + 1, head->size - (size_t)(line + 1 - bytes));
-	h.req.remote = zg_str(zg_net_host(&conn->from.any, remote));
-	if (zg_head_request_id_ok(head->request_id))
-		snprintf(id, sizeof id, "%.*s", ZG_STR_ARG(head->request_id));
-	else
-		zg_answer_request_id(id);
-	h.req.id = zg_str(id);
-	rc = zg_route(f->w, head, &conn->from.any, store, &h.req, no);
-	*in = h.req.to;
-	if (rc == 0 && f->w->draining)
-		rc = zg_refuse(no, 503, "the gateway is stopping");
-	if (rc == 0 && h.req.to->family->placement == ZG_AT_HOME && !zg_instance_is_home(h.req.to) &&
-	    conn->moves < ZG_CONN_MOVES) {
-		result = ZG_WS_ELSEWHERE;
-		goto out;
-	}
-	if (rc == 0 && !h.req.to->started) /* reloads moved its home again and again */
-		rc = zg_refuse(no, 503, "the gateway is being reconfigured, try again");
-	if (rc == 0) {
-		each_line(&h.req, collect_offers, &h);
-		rc = negotiate(&h, no);
-	}
-	if (rc == 0 && !(c = zg_ws_client_new(f, &websocket, &h.req)))
-		rc = zg_refuse(no, 503, "out of memory");
-	if (rc == 0) {
-		c->pub.deflates = h.deflates;
-		c->session = zg_access_session(conn, head, bytes, &h.req);
-		perform(f, conn, head, copy, c, &h.req);
-		result = ZG_WS_ADOPTED;
-	}
-out:
-	free(copy);
-	free(store);
-	return result;
 }
 
 /* ---- closing many ---- */

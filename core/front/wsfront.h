@@ -21,8 +21,8 @@ typedef enum zg_ws_adoption {
 	ZG_WS_ELSEWHERE, /* the location's home serves it, nothing was taken */
 } zg_ws_adoption_t;
 /* bytes is the head as received; *in gets the location if there is one. */
-zg_ws_adoption_t zg_wsfront_adopt(zg_wsfront_t *f, zg_conn_t *c, const zg_head_t *head, const char *bytes,
-                     zg_instance_t **in, zg_refusal_t *no);
+zg_ws_adoption_t zg_wsfront_adopt(zg_worker_t *w, zg_conn_t *c, const zg_head_t *head,
+                                  const char *bytes, zg_instance_t **in, zg_refusal_t *no);
 /* Closes every WebSocket of the instance (NULL: all of them) with 1001: a
  * thousand a second or faster, in at most within_ms, each at a random moment, so
  * that clients do not come back all at once. The reason is kept. */
