@@ -464,7 +464,10 @@ def test_refusals_without_websockets(place, browser, proxy):
         """) == ["forbidden", "done", "forbidden", "done"]
     here.publish("A 1", "B 2")
     page.wait("B", "B 2")
-    assert page.got("A") == ["A 1"] and page.got("C") == ["forbidden true"]
+    # while the stream was opened anew without the refused ones, nobody listened: a gap
+    # of unknown size may be told
+    assert [m for m in page.got("A") if m is not None] == ["A 1"]
+    assert page.got("C") == ["forbidden true"]
     assert page.run("return outcome(watch(client, 'E').ready)") == "forbidden"
     # publishing only: there is nothing to stream
     assert page.run("open('/prices'); return outcome(client.publish('X', '1'))") == "done"
