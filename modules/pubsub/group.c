@@ -318,22 +318,54 @@ static bool allows(const struct pubsub *p, const struct pubsub_group *g)
 	return true;
 }
 
+static bool is_offered(const struct pubsub *p, const zg_list_t *prefixes)
+{
+	if (prefixes->count != p->offered.n)
+		return false;
+	for (size_t i = 0; i < prefixes->count; i++)
+		if (!zg_str_eq(pubsub_topic_text(p->offered.item[i]), zg_str(prefixes->item[i])))
+			return false;
+	return true;
+}
+
+/* What the hub sends for it now goes on until let_go. */
+static void hold_on(struct pubsub_topic *t)
+{
+	t->refs++;
+	t->held = t->wanted > 0;
+	t->wanted += t->held;
+}
+
+static void let_go(struct pubsub *p, struct pubsub_topic *t)
+{
+	if (t->held)
+		pubsub_topic_unwant(p, t);
+	t->held = false;
+	pubsub_topic_unref(p, t);
+}
+
 void pubsub_offer(struct pubsub *p, const zg_list_t *prefixes)
 {
 	struct pubsub_set was = p->offered, is = { 0 };
-	struct pubsub_topic *t;
+	struct pubsub_topic *t, *held[] = { zg_map_get(&p->topics, ZG_STR("")) };
+	/* what "everything" was stands until what it is now is in place, or messages
+	 * that come in between would be missed */
+	struct pubsub_set hold = was.n > 0 ? was : (struct pubsub_set){ held, held[0] != NULL };
 
+	if (is_offered(p, prefixes))
+		return;
 	for (size_t i = 0; i < prefixes->count; i++)
 		if (pubsub_set_add(p, &is, zg_str(prefixes->item[i])) != 0) {
 			zg_error("%s: topics stays as it was: out of memory", p->in->name);
 			pubsub_set_free(p, &is);
 			return;
 		}
+	for (size_t i = 0; i < hold.n; i++)
+		hold_on(hold.item[i]);
 	ZG_LIST_EACH(l, &p->all_groups)
 		if ((t = everything_of(ZG_CONTAINER(l, struct pubsub_group, link))))
 			detach(p, ZG_CONTAINER(l, struct pubsub_group, link), t);
 	p->offered = is;
-	pubsub_set_free(p, &was);
 	ZG_LIST_EACH(l, &p->all_groups) {
 		struct pubsub_group *g = ZG_CONTAINER(l, struct pubsub_group, link);
 
@@ -342,6 +374,9 @@ void pubsub_offer(struct pubsub *p, const zg_list_t *prefixes)
 		else if (!allows(p, g))
 			close_members(g, 1008, "a topic is not offered any more");
 	}
+	for (size_t i = 0; i < hold.n; i++)
+		let_go(p, hold.item[i]);
+	pubsub_set_free(p, &was);
 }
 
 /* ---- what a client has already ---- */

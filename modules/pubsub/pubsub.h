@@ -90,6 +90,7 @@ struct pubsub_topic {
 	size_t refs;     /* sets and asks that have it */
 	size_t wanted;   /* of these, for how many the hub has to send it */
 	size_t clients;  /* that receive it */
+	bool held;       /* while what is offered changes */
 	size_t len;
 	char text[];
 };

@@ -249,6 +249,29 @@ def test_reload_at_work(gateway, publisher, workers):
     assert [again.next(), again.next()] == [("gap", 3), ("message", "C", "2")]
 
 
+@pytest.mark.parametrize("workers", WORKERS)
+def test_reload_keeps_listening(gateway, publisher, workers):
+    """Regression: a reload that changed something else unsubscribed and subscribed
+    anew, and what was published in between was lost."""
+    s, _ = publisher
+    gw = start(gateway, publisher, workers, "topics = A B")
+    client = V1(gw, [""], None)
+    assert sorted([zrecv(s), zrecv(s)]) == [[b"\x01A"], [b"\x01B"]]
+    for old, new, told in (("topics = A B", "topics = A B\nmax_body = 2m", []),
+                           ("topics = A B", "topics = A C", [b"\x00B", b"\x01C"]),
+                           ("topics = A C\n", "", [b"\x00A", b"\x00C", b"\x01"])):
+        gw.config = gw.config.replace(old, new)
+        with open(gw.file, "w", encoding="utf-8") as f:
+            f.write(gw.config)
+        since = len(gw.log)
+        gw.signal(1)
+        gw.wait_log("reloaded", since=since)
+        s.send(b"A " + new.encode())
+        assert client.next() == ("message", "A", new)
+        assert sorted(zrecv(s)[0] for _ in told) == told
+        assert not s.poll(0)
+
+
 def test_bad_cursors_and_waits(gateway, publisher):
     gw = start(gateway, publisher, 1)
     for query in ("last_event_id=x", "cursor=1-2", "cursor=1-2-3-4", "cursor=--", "cursor=zz-1-1", "cursor=1-1-" + "9" * 30):
